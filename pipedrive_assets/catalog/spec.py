@@ -110,7 +110,10 @@ class Stream:
 
     ``page_max`` is the endpoint's largest ``limit`` (0: it takes none); ``token_cost`` is the price of
     one request (``x-token-cost`` of the OpenAPI file). ``rows_key`` names the property of ``data`` that
-    holds the rows where ``data`` is not itself the list.
+    holds the rows where ``data`` is not itself the list. ``sort_fields`` are the properties it can be
+    sorted by (v2 ``sort_by``, v1 ``sort``; empty: it takes no sort). ``optional_fields`` are values of
+    ``include_fields`` that some plans do not open: a caller that is refused asks again without them.
+    ``tier`` is set where a stream is refreshed less often than its entity.
     """
 
     name: str
@@ -123,6 +126,9 @@ class Stream:
     params: tuple[tuple[str, str], ...] = ()
     fan: Variants | PerParent | None = None
     rows_key: str | None = None
+    sort_fields: tuple[str, ...] = ()
+    optional_fields: tuple[str, ...] = ()
+    tier: Tier | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +154,7 @@ class EntitySpec:
 
     ``update_column`` names the column that moves when a record changes (None: the API gives none).
     Tables are ``pipedrive.<name>``; every entity with ``custom_fields`` also has a JSON column of that name.
+    ``redacted`` names properties that are secrets: they are dropped from each row before anything is kept.
     """
 
     name: str
@@ -160,6 +167,7 @@ class EntitySpec:
     update_column: str | None = None
     custom_fields: CustomFields | None = None
     references: tuple[Reference, ...] = ()
+    redacted: tuple[str, ...] = ()
     default: bool = True
 
     @property
@@ -169,6 +177,16 @@ class EntitySpec:
             if isinstance(stream.fan, PerParent):
                 return stream.fan.parent
         return None
+
+    @property
+    def parent_column(self) -> str | None:
+        """Column that holds the id of the parent record, if the entity has a parent."""
+        if self.parent is None:
+            return None
+        for column in self.columns:
+            if column.computed is Computed.PARENT_ID:
+                return column.name
+        return next(reference.column for reference in self.references if reference.entity == self.parent)
 
     def column(self, name: str) -> Column:
         """The column called ``name``; ``KeyError`` if there is none."""
