@@ -2,27 +2,9 @@
 
 from __future__ import annotations
 
-from pipedrive_assets.catalog.columns import (
-    V1_PAGE_MAX,
-    V2_PAGE_MAX,
-    flag,
-    integer,
-    parent_id,
-    references,
-    text,
-    timestamp,
-)
-from pipedrive_assets.catalog.spec import (
-    Column,
-    ColumnType,
-    Computed,
-    EntitySpec,
-    Paging,
-    PerParent,
-    Stream,
-    Tier,
-    Version,
-)
+from pipedrive_assets.catalog.columns import flag, integer, parent_id, references, text, timestamp
+from pipedrive_assets.catalog.spec import Column, ColumnType, Computed, EntitySpec, PerParent, Tier, Version
+from pipedrive_assets.catalog.streams import cursor_list
 
 
 def followers(parent: str, noun: str, *, group: str, counter: str | None = "followers_count") -> EntitySpec:
@@ -41,13 +23,8 @@ def followers(parent: str, noun: str, *, group: str, counter: str | None = "foll
             timestamp("add_time", "When the user began to follow (UTC)"),
         ),
         streams=(
-            Stream(
-                name="live",
-                version=Version.V2,
-                path=f"/{parent}/{{id}}/followers",
-                paging=Paging.CURSOR,
-                page_max=V2_PAGE_MAX,
-                token_cost=10,
+            cursor_list(
+                f"/{parent}/{{id}}/followers",
                 fan=PerParent(parent, "{id}", only_where_positive=counter),
             ),
         ),
@@ -85,13 +62,10 @@ def changelog(parent: str, noun: str, *, group: str) -> EntitySpec:
             flag("is_bulk_update_flag", "Whether the change was part of a bulk update"),
         ),
         streams=(
-            Stream(
-                name="live",
-                version=Version.V1,
-                path=f"/{parent}/{{id}}/changelog",
-                paging=Paging.CURSOR,
-                page_max=V1_PAGE_MAX,
+            cursor_list(
+                f"/{parent}/{{id}}/changelog",
                 token_cost=20,
+                version=Version.V1,
                 fan=PerParent(parent, "{id}"),
             ),
         ),

@@ -1,15 +1,8 @@
-"""Short constructors for columns and endpoint maxima, so that an entity reads as a table."""
+"""Short constructors for columns and references, so that an entity reads as a table."""
 
 from __future__ import annotations
 
 from pipedrive_assets.catalog.spec import Column, ColumnType, Computed, Reference
-
-V2_PAGE_MAX = 500
-"""Largest ``limit`` of v2 lists (reference section 4.1)."""
-V1_PAGE_MAX = 500
-"""Largest ``limit`` of v1 lists that document no other (reference section 4.2)."""
-V2_SORT = ("id", "update_time", "add_time")
-"""``sort_by`` values that most sortable v2 lists take (reference appendix C)."""
 
 
 def integer(name: str, description: str, *, required: bool = False) -> Column:

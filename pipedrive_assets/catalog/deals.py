@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pipedrive_assets.catalog.changes import changelog, followers
 from pipedrive_assets.catalog.columns import (
-    V1_PAGE_MAX,
-    V2_PAGE_MAX,
-    V2_SORT,
     counts,
     date,
     flag,
@@ -19,16 +16,8 @@ from pipedrive_assets.catalog.columns import (
     text,
     timestamp,
 )
-from pipedrive_assets.catalog.spec import (
-    CustomFields,
-    EntitySpec,
-    Incremental,
-    Paging,
-    PerParent,
-    Stream,
-    Tier,
-    Version,
-)
+from pipedrive_assets.catalog.spec import CustomFields, EntitySpec, Incremental, PerParent, Tier, Version
+from pipedrive_assets.catalog.streams import V2_SORT, cursor_list, offset_list, whole_list
 
 _OPTIONAL = (
     integer("next_activity_id", "Id of the next activity still to be done on the deal"),
@@ -102,23 +91,15 @@ DEALS = EntitySpec(
         *_OPTIONAL,
     ),
     streams=(
-        Stream(
-            name="live",
-            version=Version.V2,
-            path="/deals",
-            paging=Paging.CURSOR,
-            page_max=V2_PAGE_MAX,
-            token_cost=10,
+        cursor_list(
+            "/deals",
             incremental=Incremental.WINDOW,
             params=_PARAMS,
             sort_fields=V2_SORT,
         ),
-        Stream(
+        cursor_list(
+            "/deals/archived",
             name="archived",
-            version=Version.V2,
-            path="/deals/archived",
-            paging=Paging.CURSOR,
-            page_max=V2_PAGE_MAX,
             token_cost=20,
             incremental=Incremental.WINDOW,
             params=_PARAMS,
@@ -169,13 +150,8 @@ DEAL_PRODUCTS = EntitySpec(
         timestamp("update_time", "When the attachment last changed (UTC)"),
     ),
     streams=(
-        Stream(
-            name="live",
-            version=Version.V2,
-            path="/deals/products",
-            paging=Paging.CURSOR,
-            page_max=V2_PAGE_MAX,
-            token_cost=10,
+        cursor_list(
+            "/deals/products",
             fan=PerParent("deals", "deal_ids", batch=100, only_where_positive="products_count"),
             sort_fields=("id", "deal_id", "add_time", "update_time", "order_nr"),
         ),
@@ -197,13 +173,8 @@ DEAL_INSTALLMENTS = EntitySpec(
         text("description", "Name of the instalment"),
     ),
     streams=(
-        Stream(
-            name="live",
-            version=Version.V2,
-            path="/deals/installments",
-            paging=Paging.CURSOR,
-            page_max=V2_PAGE_MAX,
-            token_cost=10,
+        cursor_list(
+            "/deals/installments",
             # Only deals with a one-time product can have one (OpenAPI v2, POST /deals/{id}/installments).
             fan=PerParent("deals", "deal_ids", batch=100, only_where_positive="products_count"),
             sort_fields=("id", "billing_date", "deal_id"),
@@ -232,13 +203,10 @@ DEAL_DISCOUNTS = EntitySpec(
         integer("updated_by", "Id of the user who last changed the discount"),
     ),
     streams=(
-        Stream(
-            name="live",
-            version=Version.V2,
-            path="/deals/{id}/discounts",
-            paging=Paging.NONE,
-            page_max=0,
+        whole_list(
+            "/deals/{id}/discounts",
             token_cost=10,
+            version=Version.V2,
             fan=PerParent("deals", "{id}"),
         ),
     ),
@@ -265,12 +233,8 @@ DEAL_PARTICIPANTS = EntitySpec(
         timestamp("add_time", "When the participant was added (UTC)"),
     ),
     streams=(
-        Stream(
-            name="live",
-            version=Version.V1,
-            path="/deals/{id}/participants",
-            paging=Paging.OFFSET,
-            page_max=V1_PAGE_MAX,
+        offset_list(
+            "/deals/{id}/participants",
             token_cost=10,
             fan=PerParent("deals", "{id}", only_where_positive="participants_count"),
         ),

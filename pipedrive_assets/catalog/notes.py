@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from pipedrive_assets.catalog.columns import V1_PAGE_MAX, flag, integer, json, references, text, timestamp
-from pipedrive_assets.catalog.spec import (
-    EntitySpec,
-    Incremental,
-    Paging,
-    PerParent,
-    Stream,
-    Tier,
-    Version,
-)
+from pipedrive_assets.catalog.columns import flag, integer, json, references, text, timestamp
+from pipedrive_assets.catalog.spec import EntitySpec, Incremental, PerParent, Tier
+from pipedrive_assets.catalog.streams import offset_list
 
 _OWNERS = references(
     deal_id="deals",
@@ -56,13 +49,8 @@ NOTES = EntitySpec(
         timestamp("update_time", "When the note last changed (UTC)"),
     ),
     streams=(
-        Stream(
-            name="live",
-            version=Version.V1,
-            path="/notes",
-            paging=Paging.OFFSET,
-            page_max=V1_PAGE_MAX,
-            token_cost=20,
+        offset_list(
+            "/notes",
             incremental=Incremental.SINCE,
             sort_fields=(
                 "id",
@@ -100,13 +88,8 @@ NOTE_COMMENTS = EntitySpec(
         timestamp("update_time", "When the comment last changed (UTC)"),
     ),
     streams=(
-        Stream(
-            name="live",
-            version=Version.V1,
-            path="/notes/{id}/comments",
-            paging=Paging.OFFSET,
-            page_max=V1_PAGE_MAX,
-            token_cost=20,
+        offset_list(
+            "/notes/{id}/comments",
             fan=PerParent("notes", "{id}"),
         ),
     ),
@@ -155,13 +138,9 @@ FILES = EntitySpec(
         timestamp("update_time", "When the file last changed (UTC)"),
     ),
     streams=(
-        Stream(
-            name="live",
-            version=Version.V1,
-            path="/files",
-            paging=Paging.OFFSET,
+        offset_list(
+            "/files",
             page_max=100,
-            token_cost=20,
             incremental=Incremental.SORT_STOP,
             sort_fields=("id", "update_time"),
         ),

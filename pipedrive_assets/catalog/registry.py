@@ -9,11 +9,39 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
 
-from pipedrive_assets.catalog import deals, notes, users
+from pipedrive_assets.catalog import (
+    activities,
+    company,
+    deals,
+    fields,
+    leads,
+    mail,
+    notes,
+    people,
+    pipelines,
+    products,
+    projects,
+    users,
+)
 from pipedrive_assets.catalog.spec import EntitySpec
 from pipedrive_assets.exceptions import PipedriveConfigException
 
-_SPECS: tuple[EntitySpec, ...] = (*users.SPECS, *deals.SPECS, *notes.SPECS)
+_SPECS: tuple[EntitySpec, ...] = (
+    *users.SPECS,
+    *company.SPECS,
+    *fields.SPECS,
+    *pipelines.SPECS,
+    *people.CONTACTS,
+    *products.SPECS,
+    *deals.SPECS,
+    *leads.SPECS,
+    *activities.SPECS,
+    *notes.SPECS,
+    *projects.SPECS,
+    *mail.SPECS,
+    *people.CHILDREN,
+    *products.CHILDREN,
+)
 
 CATALOG: Mapping[str, EntitySpec] = MappingProxyType({entity.name: entity for entity in _SPECS})
 """Every entity by name, parents before children, in the order in which entities are synced."""

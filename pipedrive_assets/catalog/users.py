@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from pipedrive_assets.catalog.columns import (
-    V1_PAGE_MAX,
-    flag,
-    integer,
-    json,
-    references,
-    text,
-    timestamp,
-)
-from pipedrive_assets.catalog.spec import EntitySpec, Paging, Stream, Tier, Version
-
-
-def _whole_list(path: str, token_cost: int) -> Stream:
-    return Stream(
-        name="live", version=Version.V1, path=path, paging=Paging.NONE, page_max=0, token_cost=token_cost
-    )
-
+from pipedrive_assets.catalog.columns import flag, integer, json, references, text, timestamp
+from pipedrive_assets.catalog.spec import EntitySpec, Tier
+from pipedrive_assets.catalog.streams import offset_list, whole_list
 
 USERS = EntitySpec(
     name="users",
@@ -49,7 +35,7 @@ USERS = EntitySpec(
         timestamp("created", "When the user was created (UTC)"),
         timestamp("modified", "When the user last changed (UTC)"),
     ),
-    streams=(_whole_list("/users", 20),),
+    streams=(whole_list("/users"),),
     references=references(role_id="roles"),
 )
 
@@ -68,16 +54,7 @@ ROLES = EntitySpec(
         integer("sub_role_count", "Number of roles below"),
         flag("active_flag", "Whether the role is active"),
     ),
-    streams=(
-        Stream(
-            name="live",
-            version=Version.V1,
-            path="/roles",
-            paging=Paging.OFFSET,
-            page_max=V1_PAGE_MAX,
-            token_cost=20,
-        ),
-    ),
+    streams=(offset_list("/roles"),),
     references=references(parent_role_id="roles"),
 )
 
@@ -95,7 +72,7 @@ PERMISSION_SETS = EntitySpec(
         text("type", "admin, manager, regular or custom"),
         integer("assignment_count", "Number of users who have the permission set"),
     ),
-    streams=(_whole_list("/permissionSets", 20),),
+    streams=(whole_list("/permissionSets"),),
 )
 
 LEGACY_TEAMS = EntitySpec(
@@ -115,7 +92,7 @@ LEGACY_TEAMS = EntitySpec(
         flag("deleted_flag", "Whether the team is deleted"),
         timestamp("add_time", "When the team was created (UTC)"),
     ),
-    streams=(_whole_list("/legacyTeams", 20),),
+    streams=(whole_list("/legacyTeams"),),
     references=references(manager_id="users", created_by_user_id="users"),
 )
 
