@@ -81,6 +81,6 @@ def _redact_entry(key: str, value: Any) -> Any:
 
 def _mask(match: re.Match[str]) -> str:
     # "Authorization: Bearer abc": the first pattern has masked abc, the scheme itself is no secret.
-    if match["secret"].lower() in _AUTH_SCHEMES:
+    if match["secret"].lower() in _AUTH_SCHEMES or match["secret"].startswith(MASK):
         return match[0]
     return match["keep"] + MASK

@@ -1,0 +1,302 @@
+"""Every setting with its type, range, unit, default and meaning; one class per section of the documentation.
+
+The attribute ``daily_token_budget`` is the variable ``PIPEDRIVE_DAILY_TOKEN_BUDGET``. Rules that concern one
+field stand here; what spans several fields, and reading the environment, is in
+:mod:`pipedrive_assets.settings`. The first sentence of a class is its title in ``docs/configuration.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, SecretStr
+
+
+def setting(default: Any, description: str, *, unit: str = "", secret: bool = False, **rules: Any) -> Any:
+    """A field with the facts that its documentation and its error messages are made of."""
+    extra: dict[str, JsonValue] = {"unit": unit, "secret": secret}
+    return Field(default, description=description, repr=not secret, json_schema_extra=extra, **rules)
+
+
+def _queue_name(value: str) -> str:
+    # A run tag's value; Dagster takes no others.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", value):
+        raise ValueError("must be 1 to 63 letters, digits, dots, dashes or underscores")
+    return value
+
+
+def _clock_time(value: str) -> str:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise ValueError("must be a time of day between 00:00 and 23:59")
+    return value
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError("must be a time zone of the IANA database, such as Europe/Berlin") from error
+    return value
+
+
+def _company_domain(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", value):
+        raise ValueError("must be the part before .pipedrive.com: lower-case letters, digits and dashes")
+    return value
+
+
+def _base_url(value: str) -> str:
+    parts = urlsplit(value)
+    try:
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.username is not None or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("must be scheme and host only, such as https://acme.pipedrive.com")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _json_mapping(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError('must be JSON, such as {"deals": 10, "v2:/deals/archived": 20}') from error
+
+
+def _token_costs(value: Mapping[str, int]) -> Mapping[str, int]:
+    for key, cost in value.items():
+        if not re.fullmatch(r"[a-z_]+|v[12]:/[A-Za-z0-9/{}_-]+", key) or not 0 <= cost <= 1000:
+            raise ValueError("must map entities or v1:/path, v2:/path to 0 to 1000 tokens")
+    return value
+
+
+def _token(value: SecretStr) -> SecretStr:
+    # It becomes a header: anything else would be refused by the HTTP library with the token in its message.
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", value.get_secret_value()):
+        raise ValueError("must be letters and digits; look for quotes or spaces that came along")
+    return value
+
+
+QueueName = Annotated[str, AfterValidator(_queue_name)]
+
+
+class Connection(BaseModel):
+    """Connection: which Pipedrive account, and how to reach it."""
+
+    auth_method: Literal["token"] = setting(
+        "token", "How the API is authenticated; OAuth is not in this version."
+    )
+    token: Annotated[SecretStr, AfterValidator(_token)] | None = setting(
+        None, "API token of the user whose view of the account is copied; best an admin's.", secret=True
+    )
+    company_domain: Annotated[str, AfterValidator(_company_domain)] | None = setting(
+        None, "The part of the company's address before .pipedrive.com."
+    )
+    base_url: Annotated[str, AfterValidator(_base_url)] = setting(
+        "",
+        "Scheme and host of the API; /api/v2 and /api/v1 are added. Without it"
+        " https://COMPANY_DOMAIN.pipedrive.com, and without that https://api.pipedrive.com.",
+    )
+    request_timeout: float = setting(
+        30,
+        "Longest wait for a connection, and for the next bytes of an answer.",
+        unit="seconds",
+        gt=0,
+        le=600,
+    )
+    request_deadline: float = setting(
+        300, "Longest time for one call with all its retries and waits.", unit="seconds", gt=0, le=86_400
+    )
+
+
+class Storage(BaseModel):
+    """Storage: where rows and state land."""
+
+    warehouse: str = setting(
+        "",
+        "DuckDB file, or any string DuckDB can ATTACH. Without it pipedrive.duckdb in $DAGSTER_HOME/storage"
+        " (./dagster_home/storage where DAGSTER_HOME is not set).",
+    )
+    warehouse_lock_timeout: float = setting(
+        60, "Longest wait for another process that holds the warehouse.", unit="seconds", ge=0, le=3600
+    )
+    warehouse_memory_limit_mb: int = setting(512, "Memory DuckDB may use.", unit="MB", ge=64, le=1_048_576)
+    warehouse_threads: int = setting(2, "Threads DuckDB may use.", ge=1, le=256)
+    state_url: str = setting(
+        "",
+        "Database of what survives a process: token ledger, breaker, leases. Without it"
+        " sqlite: pipedrive_state.db beside the default warehouse.",
+    )
+
+
+class Scope(BaseModel):
+    """Scope: what is copied, and how it is cut into partitions."""
+
+    enabled_entities: str = setting(
+        "default",
+        "Entities to copy: names separated by commas, or `default` with changes, as in"
+        " `default,+deal_followers,-goals`. Empty: none.",
+    )
+    start_date: date = setting(
+        date(2024, 1, 1), "Start of the first partition, UTC; that partition also holds whatever is older."
+    )
+    partition_granularity: Literal["monthly", "weekly", "daily"] = setting(
+        "monthly", "Length of a partition. It does not influence freshness."
+    )
+    sync_overlap: int = setting(
+        600,
+        "How much of the newest time is read again by the next run, since Pipedrive's lists lag its writes.",
+        unit="seconds",
+        ge=0,
+        le=86_400,
+    )
+
+
+class Budget(BaseModel):
+    """Budget: tokens per day and requests per two seconds."""
+
+    plan: Literal["lite", "growth", "premium", "ultimate"] | None = setting(
+        None, "Plan of the account; decides the burst limit, and the daily budget where nothing else does."
+    )
+    seats: int = setting(1, "Paid seats of the account; the daily budget grows with them.", ge=1, le=100_000)
+    rate_limiting_enabled: bool = setting(
+        True,
+        "Keep within the budget and the burst limit. Switched off, 429 and Retry-After are still obeyed.",
+    )
+    daily_token_budget: int | None = setting(
+        None,
+        "Tokens to spend per day; 0 refuses every request. Not set: the last response's header, else 30,000"
+        " times seats times the plan's factor, else 10,000 (the default of the package this one follows).",
+        unit="tokens",
+        ge=0,
+        le=1_000_000_000,
+    )
+    rate_limit_max_delay: float = setting(
+        16,
+        "Longest delay of our own back-off; what the server asks for is never cut.",
+        unit="seconds",
+        gt=0,
+        le=3600,
+    )
+    rate_limit_jitter: bool = setting(
+        True, "Draw each back-off delay between zero and its bound, so that clients do not retry in step."
+    )
+    burst_margin_ms: int = setting(
+        100,
+        "Added to the two-second window, because timers wake late and requests would crowd together.",
+        unit="milliseconds",
+        ge=0,
+        le=2000,
+    )
+    token_costs: Annotated[
+        Mapping[str, int], BeforeValidator(_json_mapping), AfterValidator(_token_costs)
+    ] = setting(
+        {},
+        "Price of a request where it differs from the published one, as JSON:"
+        ' `{"deals": 10, "v1:/notes": 20}`.'
+        " Empty by default, unlike the seed: its invented prices would make the ledger wrong.",
+        unit="tokens",
+    )
+
+
+class Errors(BaseModel):
+    """Errors: retries and the circuit breaker."""
+
+    max_retry_attempts: int = setting(
+        3, "Retries after a failed request, so at most one more request than this.", ge=0, le=10
+    )
+    circuit_breaker_threshold: int = setting(
+        5, "Failures in a row (no connection, 5xx) after which no more requests are made.", ge=1, le=1000
+    )
+    circuit_breaker_timeout: float = setting(
+        300,
+        "Time until one request is let through again; doubles each time that fails, up to an hour.",
+        unit="seconds",
+        gt=0,
+        le=86_400,
+    )
+
+
+class Memory(BaseModel):
+    """Memory: page sizes that adapt."""
+
+    adaptive_pagination: bool = setting(True, "Ask for smaller pages while memory is short.")
+    memory_threshold: int = setting(
+        80, "Share of the memory limit above which pages shrink.", unit="percent", ge=50, le=95
+    )
+    min_batch_size: int = setting(10, "Fewest rows to ask for in a page.", unit="rows", ge=1, le=500)
+    max_batch_size: int = setting(
+        500,
+        "Most rows to ask for in a page; an endpoint's own maximum goes first.",
+        unit="rows",
+        ge=1,
+        le=500,
+    )
+    force_gc: bool = setting(True, "Collect garbage after each batch.")
+    memory_limit_mb: int | None = setting(
+        None, "Memory limit of this process. Not set: the container's, else the machine's.", unit="MB", ge=64
+    )
+
+
+class Runs(BaseModel):
+    """Runs: queues, time limits, and how Dagster executes them."""
+
+    sync_queue: QueueName = setting("pipedrive-sync", "Queue (run tag pipedrive/queue) of syncs.")
+    webhook_queue: QueueName = setting("pipedrive-webhooks", "Queue of runs that a webhook brought about.")
+    retry_queue: QueueName = setting("pipedrive-retry", "Queue of repeated runs.")
+    job_timeout: int = setting(
+        3600,
+        "Time after which a run stops at the next page, progress kept.",
+        unit="seconds",
+        ge=60,
+        le=604_800,
+    )
+    job_max_tries: int = setting(3, "Tries of a step whose process was lost.", ge=1, le=10)
+    prefer_async: bool = setting(False, "Let `sync-entities` submit runs to Dagster, as with `--async`.")
+    batch_processing: bool = setting(
+        True, "One run for all entities of a schedule; switched off, a run for each."
+    )
+    executor: Literal["in_process", "multiprocess"] = setting(
+        "in_process", "Steps of a run in one process (faster for small entities) or a process each."
+    )
+
+
+class Schedules(BaseModel):
+    """Schedules: what runs by itself once a token is set."""
+
+    scheduler_enabled: bool = setting(False, "The schedule that syncs every entity.")
+    scheduler_frequency: int = setting(
+        24, "Hours between its runs, counted from SCHEDULER_TIME.", unit="hours", ge=1, le=24
+    )
+    scheduler_time: Annotated[str, AfterValidator(_clock_time)] = setting("02:00", "Its time of day.")
+    scheduler_timezone: Annotated[str, AfterValidator(_timezone)] = setting(
+        "UTC", "Time zone of all schedules."
+    )
+    scheduler_sync_custom_fields: bool = setting(True, "Whether it syncs the custom field definitions too.")
+    incremental_schedule_enabled: bool = setting(True, "The schedule that keeps the core entities fresh.")
+    incremental_schedule_minutes: int = setting(
+        15, "Minutes between its runs.", unit="minutes", ge=1, le=1440
+    )
+    hourly_schedule_enabled: bool = setting(True, "The hourly schedule of the entities that change less.")
+    custom_fields_scheduler_enabled: bool = setting(True, "The schedule of the custom field definitions.")
+    custom_fields_scheduler_frequency: int = setting(1, "Hours between its runs.", unit="hours", ge=1, le=24)
+
+
+SECTIONS: tuple[type[BaseModel], ...] = (
+    Connection,
+    Storage,
+    Scope,
+    Budget,
+    Errors,
+    Memory,
+    Runs,
+    Schedules,
+)
