@@ -4,6 +4,7 @@ Belongs here: connection, tables, merge, coverage, positions, quarantine, readin
 the decision what to fetch. ``sync/`` hands in a ``Batch``; people and ``defs/`` read from ``Warehouse``.
 """
 
+from pipedrive_assets.warehouse.account import BoundCompany
 from pipedrive_assets.warehouse.batch import (
     Batch,
     Covered,
@@ -13,9 +14,12 @@ from pipedrive_assets.warehouse.batch import (
     ReplacedParents,
 )
 from pipedrive_assets.warehouse.intervals import Interval, IntervalSet
+from pipedrive_assets.warehouse.schema import arrow_schema
+from pipedrive_assets.warehouse.store import Warehouse
 
 __all__ = [
     "Batch",
+    "BoundCompany",
     "Covered",
     "Interval",
     "IntervalSet",
@@ -23,4 +27,6 @@ __all__ = [
     "Position",
     "QuarantinedValue",
     "ReplacedParents",
+    "Warehouse",
+    "arrow_schema",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 CATALOG_ALIAS = "warehouse"
-"""Name under which the warehouse is attached; no schema may have it, else ``pipedrive.deals`` is ambiguous."""
+"""Name under which the warehouse is attached; no schema may be called so, else names are ambiguous."""
 DATA_SCHEMA = "pipedrive"
 META_SCHEMA = "pipedrive_meta"
 

@@ -1,0 +1,113 @@
+"""Reading: the questions other rooms ask of the tables, and the one statement a user may run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import duckdb
+import pyarrow as pa
+
+from pipedrive_assets.catalog.spec import EntitySpec
+from pipedrive_assets.exceptions import PipedriveWarehouseException
+from pipedrive_assets.warehouse.moments import to_sql
+from pipedrive_assets.warehouse.names import CATALOG_ALIAS, data_table, identifier, identifiers
+
+_READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+
+
+def has_table(connection: duckdb.DuckDBPyConnection, entity: str) -> bool:
+    """Whether the entity was ever synced into this warehouse."""
+    try:
+        connection.execute(f"SELECT 1 FROM {data_table(entity)} LIMIT 0")
+    except duckdb.CatalogException:
+        return False
+    return True
+
+
+def row_count(connection: duckdb.DuckDBPyConnection, entity: str) -> int:
+    """Rows of the entity's table, tombstones included."""
+    return _number(connection, f"SELECT count(*) FROM {data_table(entity)}")
+
+
+def parent_ids(
+    connection: duckdb.DuckDBPyConnection,
+    parent: EntitySpec,
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    positive_column: str | None,
+    exclude_deleted: bool,
+) -> list[int | str]:
+    """Sorted keys of the parents that last changed in ``[since, until)``; see ``Warehouse.parent_ids``."""
+    conditions = []
+    values: list[object] = []
+    if parent.update_column is not None:
+        changed_at = f"CAST({identifier(parent.update_column)} AS TIMESTAMP)"
+        if since is not None:
+            conditions.append(f"{changed_at} >= ?")
+            values.append(to_sql(since))
+        if until is not None:
+            # A time that was never set belongs to the part that is open to the past.
+            unset = f" OR {changed_at} IS NULL" if since is None else ""
+            conditions.append(f"({changed_at} < ?{unset})")
+            values.append(to_sql(until))
+    if positive_column is not None:
+        conditions.append(f"{identifier(positive_column)} > 0")
+    if exclude_deleted:
+        conditions.append("_is_deleted IS NOT TRUE")
+    (key,) = parent.key
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    found = connection.execute(
+        f"SELECT {identifier(key)} FROM {data_table(parent.name)} {where} ORDER BY 1", values
+    ).fetchall()
+    return [row[0] for row in found]
+
+
+def query(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object]) -> pa.Table:
+    """Run one reading statement; the warehouse is its default catalog, so ``pipedrive.deals`` is found."""
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.ParserException as error:
+        raise PipedriveWarehouseException(f"not SQL: {error}") from error
+    if len(statements) != 1 or statements[0].type not in _READING:
+        raise PipedriveWarehouseException(
+            "give one statement that reads (SELECT, FROM, WITH, DESCRIBE, SUMMARIZE, EXPLAIN)"
+        )
+    connection.execute(f"USE {CATALOG_ALIAS}")
+    return connection.execute(statements[0], parameters).to_arrow_table()
+
+
+def preview(connection: duckdb.DuckDBPyConnection, entity: str, rows: int) -> pa.Table:
+    """The ``rows`` rows of the entity that came in last."""
+    return connection.execute(
+        f"SELECT * EXCLUDE (_row_hash) FROM {data_table(entity)} ORDER BY _synced_at DESC, 1 LIMIT ?", [rows]
+    ).to_arrow_table()
+
+
+def duplicate_keys(connection: duckdb.DuckDBPyConnection, spec: EntitySpec) -> int:
+    """How many keys have more than one row; more than zero is a defect of ours."""
+    key = identifiers(spec.key)
+    return _number(
+        connection,
+        f"""
+        SELECT count(*)
+        FROM (SELECT 1 FROM {data_table(spec.name)} GROUP BY {key} HAVING count(*) > 1)
+        """,
+    )
+
+
+def null_counts(connection: duckdb.DuckDBPyConnection, entity: str, columns: Sequence[str]) -> dict[str, int]:
+    """NULLs by column, among the rows that are not deleted."""
+    if not columns:
+        return {}
+    counts = ", ".join(f"count(*) - count({identifier(name)})" for name in columns)
+    row = connection.execute(
+        f"SELECT {counts} FROM {data_table(entity)} WHERE _is_deleted IS NOT TRUE"
+    ).fetchone()
+    return dict(zip(columns, row or (0,) * len(columns), strict=True))
+
+
+def _number(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
+    row = connection.execute(sql).fetchone()
+    return int(row[0]) if row else 0

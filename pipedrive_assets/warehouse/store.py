@@ -1,0 +1,245 @@
+"""``Warehouse``: everything other rooms may ask; one connection an operation, one transaction a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import duckdb
+import pyarrow as pa
+
+from pipedrive_assets.catalog.spec import EntitySpec
+from pipedrive_assets.clock import Clock
+from pipedrive_assets.exceptions import PipedriveWarehouseException
+from pipedrive_assets.warehouse import (
+    account,
+    changes,
+    coverage,
+    merge,
+    positions,
+    quarantine,
+    reader,
+    runs,
+    schema,
+)
+from pipedrive_assets.warehouse.account import BoundCompany, Company
+from pipedrive_assets.warehouse.batch import Batch, MergeCounts, Position
+from pipedrive_assets.warehouse.connection import Connector, in_transaction
+from pipedrive_assets.warehouse.intervals import IntervalSet
+from pipedrive_assets.warehouse.moments import now_sql
+
+Result = TypeVar("Result")
+
+
+class Warehouse:
+    """The attached warehouse; safe to share between threads, which then take turns.
+
+    ``target`` is a file path or an ATTACH string, ``lock_timeout`` seconds to wait for whoever holds it.
+    Every method raises ``PipedriveWarehouseException`` where the warehouse cannot be used; a method that
+    only reads never creates a file, and finds nothing in one that does not exist.
+    """
+
+    def __init__(
+        self, target: str, *, lock_timeout: float, memory_limit_mb: int, threads: int, clock: Clock
+    ) -> None:
+        self._connector = Connector(
+            target, lock_timeout=lock_timeout, memory_limit_mb=memory_limit_mb, threads=threads, clock=clock
+        )
+        self._clock = clock
+        self._ensured: set[EntitySpec] = set()
+
+    @property
+    def target(self) -> str:
+        """Where the warehouse is: an absolute path, or the ATTACH string."""
+        return self._connector.target
+
+    def close(self) -> None:
+        """Give back memory and threads; the warehouse can be used again afterwards."""
+        self._connector.close()
+
+    # -- writing ---------------------------------------------------------------------------------------
+
+    def bind(self, company: Company) -> None:
+        """Bind the warehouse to ``company`` on first use; refuse a token of another one ever after."""
+        self._write(
+            lambda connection: account.bind(connection, company, target=self.target, now=now_sql(self._clock))
+        )
+
+    def ensure_entities(self, specs: Iterable[EntitySpec]) -> None:
+        """Create the tables of ``specs``; add the columns that the catalog has gained since."""
+        missing = [spec for spec in specs if spec not in self._ensured]
+        if not missing:
+            return
+
+        def ensure(connection: duckdb.DuckDBPyConnection) -> None:
+            stored = schema.stored_columns(connection)
+            for spec in missing:
+                schema.ensure_table(connection, spec, stored.get(spec.name), now_sql(self._clock))
+
+        self._write(ensure)
+        self._ensured.update(missing)
+
+    def commit(self, batch: Batch) -> MergeCounts:
+        """Make rows, quarantine, coverage and position of ``batch`` true, all or nothing; say what changed.
+
+        Rows that are unchanged or older than the stored ones are not written. Where another writer came
+        first the whole transaction is done again.
+        """
+        self.ensure_entities((batch.spec,))
+        rows = merge.incoming_rows(batch)
+
+        def apply(connection: duckdb.DuckDBPyConnection) -> MergeCounts:
+            spec, run_id, now = batch.spec, batch.run_id, now_sql(self._clock)
+            connection.register("incoming", rows)
+            counts = merge.classify(connection, spec)
+            if counts.written:
+                merge.write(connection, spec, source=batch.source, run_id=run_id, now=now)
+            if batch.replaces is not None:
+                gone = merge.count_gone(connection, spec, batch.replaces)
+                if gone:
+                    merge.bury_gone(
+                        connection, spec, batch.replaces, source=batch.source, run_id=run_id, now=now
+                    )
+                counts += MergeCounts(tombstoned=gone)
+            if rows.column("_extra").null_count < rows.num_rows:
+                known = tuple(column.name for column in spec.columns)
+                changes.record_unknown_keys(connection, spec.name, known, run_id=run_id, now=now)
+            quarantine.append(connection, spec.name, batch.quarantine, run_id=run_id)
+            coverage.append(connection, spec.name, batch.coverage, run_id=run_id, now=now)
+            if batch.position is not None:
+                positions.append(connection, spec.name, batch.position, run_id=run_id, now=now)
+            return counts
+
+        return self._write(apply)
+
+    def record_run(self, result: Mapping[str, Any]) -> None:
+        """Record a finished sync: the fields of a ``SyncResult``, as ``model_dump()`` gives them."""
+        self._write(lambda connection: runs.append(connection, result, now=now_sql(self._clock)))
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def compare(self, batch: Batch) -> MergeCounts:
+        """What ``commit`` would do, without doing it."""
+        rows = merge.incoming_rows(batch)
+
+        def look(connection: duckdb.DuckDBPyConnection) -> MergeCounts:
+            connection.register("incoming", rows)
+            exists = reader.has_table(connection, batch.spec.name)
+            counts = merge.classify(connection, batch.spec, table_exists=exists)
+            if batch.replaces is not None and exists:
+                counts += MergeCounts(tombstoned=merge.count_gone(connection, batch.spec, batch.replaces))
+            return counts
+
+        keys = {tuple(row.values()) for row in rows.select(list(batch.spec.key)).to_pylist()}
+        return self._read(look, MergeCounts(created=len(keys)))
+
+    def account(self) -> BoundCompany | None:
+        """The company the warehouse is bound to; None before the first ``bind``."""
+        return self._read(account.bound, None)
+
+    def coverage(self, entity: str) -> dict[str, IntervalSet]:
+        """What the warehouse holds of each stream of ``entity``; a stream without any is left out."""
+        return self._read(lambda connection: coverage.load(connection, entity), {})
+
+    def spans_of_run(self, run_id: str, entity: str) -> dict[str, IntervalSet]:
+        """What one run added to the coverage of ``entity``, by stream."""
+        return self._read(lambda connection: coverage.load(connection, entity, run_id=run_id), {})
+
+    def position(self, entity: str, stream: str, query_hash: str) -> Position | None:
+        """Where an interrupted scan of this stream with this query goes on; None where there is none."""
+        return self._read(
+            lambda connection: positions.latest_unfinished(connection, entity, stream, query_hash), None
+        )
+
+    def runs(self, limit: int = 20) -> list[dict[str, Any]]:
+        """The last recorded syncs, newest first, with the fields that ``record_run`` was given."""
+        return self._read(lambda connection: runs.recent(connection, limit), [])
+
+    def parent_ids(
+        self,
+        parent: EntitySpec,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        positive_column: str | None = None,
+        exclude_deleted: bool = True,
+    ) -> list[int | str]:
+        """Sorted keys of the stored parents that last changed in ``[since, until)`` (aware UTC).
+
+        None is open; without ``since`` the rows that have no time are included. ``positive_column`` keeps
+        only parents where that counter is above zero. A parent without an update column is never filtered.
+        """
+
+        def find(connection: duckdb.DuckDBPyConnection) -> list[int | str]:
+            return reader.parent_ids(
+                connection,
+                parent,
+                since=since,
+                until=until,
+                positive_column=positive_column,
+                exclude_deleted=exclude_deleted,
+            )
+
+        return self._read_table(parent.name, find, [])
+
+    def row_count(self, entity: str) -> int:
+        """Rows of ``pipedrive.<entity>``, tombstones included."""
+        return self._read_table(entity, lambda connection: reader.row_count(connection, entity), 0)
+
+    def preview(self, entity: str, rows: int = 10) -> pa.Table:
+        """The rows that came in last; a table without columns where the entity was never synced."""
+        return self._read_table(
+            entity, lambda connection: reader.preview(connection, entity, rows), pa.table({})
+        )
+
+    def duplicate_keys(self, spec: EntitySpec) -> int:
+        """How many keys of the entity have more than one row."""
+        return self._read_table(spec.name, lambda connection: reader.duplicate_keys(connection, spec), 0)
+
+    def null_counts(self, spec: EntitySpec, columns: Sequence[str]) -> dict[str, int]:
+        """NULLs by column among the entity's rows that are not deleted."""
+        return self._read_table(
+            spec.name,
+            lambda connection: reader.null_counts(connection, spec.name, columns),
+            dict.fromkeys(columns, 0),
+        )
+
+    def quarantine_count(self, entity: str) -> int:
+        """Distinct values of the entity that did not fit their column."""
+        return self._read(lambda connection: quarantine.count(connection, entity), 0)
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> pa.Table:
+        """Run one reading SQL statement of a user's on ``pipedrive.<entity>``, ``pipedrive_meta.<name>``."""
+        if not self._connector.exists():
+            raise PipedriveWarehouseException(f"no warehouse at {self.target} yet; sync something first")
+        with self._connector.open(read_only=True) as connection:
+            return reader.query(connection, sql, parameters)
+
+    # -- how -------------------------------------------------------------------------------------------
+
+    def _write(self, work: Callable[[duckdb.DuckDBPyConnection], Result]) -> Result:
+        with self._connector.open(read_only=False) as connection:
+            version = schema.version_of(connection, self.target)
+
+            def migrated() -> Result:
+                schema.migrate(connection, version, now_sql(self._clock))
+                return work(connection)
+
+            return in_transaction(connection, migrated, clock=self._clock)
+
+    def _read(self, work: Callable[[duckdb.DuckDBPyConnection], Result], nothing: Result) -> Result:
+        if not self._connector.exists():
+            return nothing
+        with self._connector.open(read_only=True) as connection:
+            if schema.version_of(connection, self.target) == 0:
+                return nothing
+            return work(connection)
+
+    def _read_table(
+        self, entity: str, work: Callable[[duckdb.DuckDBPyConnection], Result], nothing: Result
+    ) -> Result:
+        def guarded(connection: duckdb.DuckDBPyConnection) -> Result:
+            return work(connection) if reader.has_table(connection, entity) else nothing
+
+        return self._read(guarded, nothing)
