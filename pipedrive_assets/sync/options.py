@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from pipedrive_assets.catalog.spec import Tier
 from pipedrive_assets.state.lanes import Lane
 
 
@@ -37,7 +38,8 @@ class SyncOptions(BaseModel):
     """How one entity is to be synced.
 
     ``since``/``until`` bound ``update_time`` (UTC, whole seconds, half open; None is open).
-    ``limit`` stops after that many rows and then records no coverage. ``page_size`` caps the rows asked
+    ``tier`` syncs only the streams of that tier (None: all), since an entity may have a stream too dear for
+    its own rhythm (archived leads). ``limit`` stops after that many rows and then records no coverage. ``page_size`` caps the rows asked
     for per request. ``deadline`` is the moment (UTC) after which no further page is asked for.
     ``dry_run`` fetches and compares but writes nothing.
     """
@@ -47,6 +49,7 @@ class SyncOptions(BaseModel):
     mode: SyncMode = SyncMode.INCREMENTAL
     since: datetime | None = None
     until: datetime | None = None
+    tier: Tier | None = None
     limit: int | None = Field(default=None, ge=1)
     page_size: int | None = Field(default=None, ge=1, le=500)
     deadline: datetime | None = None

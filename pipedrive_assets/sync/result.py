@@ -11,7 +11,7 @@ from pipedrive_assets.sync.options import SyncMode, Source
 
 
 class SyncStatus(StrEnum):
-    """How a sync ended; a failure raises instead."""
+    """How a sync ended."""
 
     COMPLETE = "complete"
     """Everything asked for is in the warehouse."""
@@ -19,6 +19,10 @@ class SyncStatus(StrEnum):
     """Stopped early (limit or deadline); what was committed is kept and the next run goes on."""
     SKIPPED = "skipped"
     """The account's plan or the token's rights do not open the endpoint (402, 403, 415)."""
+    BUSY = "busy"
+    """Another run was syncing the entity; a scheduled run leaves it to that one."""
+    FAILED = "failed"
+    """Recorded in ``sync_runs`` only; the caller gets the exception."""
 
 
 class CoverageSpan(BaseModel):
@@ -61,6 +65,8 @@ class SyncResult(BaseModel):
     created: int = 0
     updated: int = 0
     unchanged: int = 0
+    stale: int = 0
+    tombstoned: int = 0
     quarantined: int = 0
     pages: int = 0
     requests: int = 0

@@ -1,0 +1,245 @@
+"""``sync_entity``: the one path from the API into the warehouse, for every caller.
+
+Assets, schedules, sensors and the command line are thin callers of it; they differ in the options they
+pass and in nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from pipedrive_assets.catalog import CATALOG_VERSION
+from pipedrive_assets.catalog.spec import EntitySpec, PerParent, Stream
+from pipedrive_assets.exceptions import (
+    PipedriveApiException,
+    PipedriveAuthException,
+    PipedriveException,
+    PipedriveQuotaException,
+)
+from pipedrive_assets.logs import log_event
+from pipedrive_assets.state.leases import LeaseHolder, OnWait
+from pipedrive_assets.sync.context import SyncContext
+from pipedrive_assets.sync.job import EntityJob
+from pipedrive_assets.sync.options import Source, SyncOptions
+from pipedrive_assets.sync.parents import ParentScan
+from pipedrive_assets.sync.parsing import PipedriveParsingService
+from pipedrive_assets.sync.plan import plan_stream
+from pipedrive_assets.sync.result import CoverageSpan, SyncResult, SyncStatus
+from pipedrive_assets.sync.scan import ListScan
+from pipedrive_assets.warehouse.intervals import IntervalSet
+
+logger = logging.getLogger(__name__)
+
+BAD_REQUEST, FORBIDDEN, FEATURE_NOT_ENABLED = 400, 403, 415
+MIB = 1024 * 1024
+
+
+def sync_entity(spec: EntitySpec, options: SyncOptions, context: SyncContext) -> SyncResult:
+    """Bring the warehouse's copy of one entity to what ``options`` ask for.
+
+    Returns counts, costs and coverage; the same is kept as a row of ``pipedrive_meta.sync_runs``.
+    Errors raised: ``PipedriveException`` of the client (retries are behind it), the state store or the
+    warehouse; what was fetched before is committed, and the next call goes on from there.
+    """
+    started_at = _now(context)
+    with _lease(spec, options, context) as holder:
+        if holder is not None:
+            return _result(
+                EntityJob(spec, options, context, CATALOG_VERSION, PipedriveParsingService(spec)),
+                SyncStatus.BUSY,
+                f"{spec.name} is being synced by {holder}",
+                started_at,
+                {},
+                {},
+            )
+        return _sync_under_lease(spec, options, context, started_at)
+
+
+def _sync_under_lease(
+    spec: EntitySpec, options: SyncOptions, context: SyncContext, started_at: datetime
+) -> SyncResult:
+    job = EntityJob(spec, options, context, CATALOG_VERSION, PipedriveParsingService(spec))
+    context.warehouse.ensure_entities([spec])
+    before = context.warehouse.coverage(spec.name)
+    closed: list[str] = []
+    streams = [stream for stream in spec.streams if options.tier in (None, stream.tier or spec.tier)]
+    try:
+        for stream in streams:
+            reason = _sync_stream(job, stream, before.get(stream.name, IntervalSet()))
+            if reason is not None:
+                closed.append(f"{stream.name}: {reason}")
+            if job.stopped:
+                break
+    except PipedriveException as error:
+        failed = _result(job, SyncStatus.FAILED, str(error), started_at, before, before)
+        _record(context, failed)
+        raise
+    after = context.warehouse.coverage(spec.name)
+    if job.stopped:
+        status, reason = SyncStatus.PARTIAL, job.stopped
+    elif closed and len(closed) == len(streams):
+        status, reason = SyncStatus.SKIPPED, "; ".join(closed)
+    else:
+        status, reason = SyncStatus.COMPLETE, "; ".join(closed)
+    result = _result(job, status, reason, started_at, before, after)
+    _record(context, result)
+    _mirror(job, after)
+    return result
+
+
+def _sync_stream(job: EntityJob, stream: Stream, covered: IntervalSet) -> str | None:
+    """Sync one stream; the reason if the account does not open it."""
+    try:
+        if isinstance(stream.fan, PerParent):
+            ParentScan(job, stream, stream.fan).run(covered)
+        else:
+            _run_scans(job, stream, covered)
+    except PipedriveApiException as error:
+        if stream.optional_fields and error.status in (BAD_REQUEST, FORBIDDEN):
+            # Some of the extra fields exist only on some plans; the records matter more.
+            log_event(logger, "optional_fields_refused", logging.WARNING, entity=job.spec.name, status=error.status)
+            return _sync_stream(job, _without_optional_fields(stream), covered)
+        if not _is_closed(error):
+            raise
+        log_event(
+            logger, "stream_not_open", logging.WARNING,
+            entity=job.spec.name, stream=stream.name, status=error.status,
+        )
+        return str(error)
+    return None
+
+
+def _run_scans(job: EntityJob, stream: Stream, covered: IntervalSet) -> None:
+    scans = deque(plan_stream(stream, job.options, covered))
+    while scans and not job.stopped:
+        scans.extendleft(reversed(ListScan(job, scans.popleft()).run()))
+
+
+def _without_optional_fields(stream: Stream) -> Stream:
+    params = dict(stream.params)
+    kept = [name for name in params["include_fields"].split(",") if name not in stream.optional_fields]
+    params["include_fields"] = ",".join(kept)
+    return replace(stream, params=tuple(params.items()), optional_fields=())
+
+
+def _is_closed(error: PipedriveApiException) -> bool:
+    """Whether ``error`` says that plan or rights do not open the endpoint, rather than that something broke."""
+    if isinstance(error, PipedriveAuthException):
+        return error.kind in ("permission", "scope")
+    return isinstance(error, PipedriveQuotaException) or error.status == FEATURE_NOT_ENABLED
+
+
+@contextmanager
+def _lease(spec: EntitySpec, options: SyncOptions, context: SyncContext) -> Iterator[str | None]:
+    """Hold the entity's lease; yields None, or who holds it where a scheduled run should leave it to them."""
+    leases = context.state.leases(context.account)
+    name = f"sync:{spec.name}"
+    if options.dry_run:
+        yield None
+        return
+    lease = leases.acquire(name, context.run_id)
+    if lease is None and options.source is Source.SCHEDULE:
+        holder = leases.holder(name)
+        yield f"run {holder.owner}" if holder is not None else "another run"
+        return
+    if lease is None:
+        lease = leases.wait(name, context.run_id, on_wait=_say_waiting(spec))
+    with lease.kept():
+        yield None
+
+
+def _say_waiting(spec: EntitySpec) -> OnWait:
+    def say(holder: LeaseHolder | None) -> None:
+        whom = f"run {holder.owner}" if holder is not None else "another run"
+        log_event(logger, "waiting_for_lease", entity=spec.name, held_by=whom)
+
+    return say
+
+
+# Results -----------------------------------------------------------------------------------------
+
+
+def _now(context: SyncContext) -> datetime:
+    return datetime.fromtimestamp(context.clock.time(), UTC)
+
+
+def _result(
+    job: EntityJob,
+    status: SyncStatus,
+    reason: str,
+    started_at: datetime,
+    before: Mapping[str, IntervalSet],
+    after: Mapping[str, IntervalSet],
+) -> SyncResult:
+    tally, options = job.tally, job.options
+    finished_at = _now(job.context)
+    return SyncResult(
+        entity=job.spec.name,
+        run_id=job.context.run_id,
+        mode=options.mode,
+        source=options.source,
+        status=status,
+        reason=reason,
+        since=options.since,
+        until=options.until,
+        started_at=started_at,
+        finished_at=finished_at,
+        fetched=tally.fetched,
+        created=tally.merged.created,
+        updated=tally.merged.updated,
+        unchanged=tally.merged.unchanged,
+        stale=tally.merged.stale,
+        tombstoned=tally.merged.tombstoned,
+        quarantined=tally.quarantined,
+        pages=tally.pages,
+        requests=tally.requests,
+        tokens=tally.tokens,
+        retries=tally.retries,
+        seconds=max(0.0, (finished_at - started_at).total_seconds()),
+        peak_rss_mb=round(tally.peak_rss_bytes / MIB, 1),
+        dry_run=options.dry_run,
+        coverage_before=_spans(before),
+        coverage_after=_spans(after),
+        error_samples=tuple(tally.samples),
+    )
+
+
+def _spans(coverage: Mapping[str, IntervalSet]) -> tuple[CoverageSpan, ...]:
+    return tuple(
+        CoverageSpan(stream=stream, since=interval.start, until=interval.end)
+        for stream, intervals in coverage.items()
+        for interval in intervals
+    )
+
+
+def _record(context: SyncContext, result: SyncResult) -> None:
+    log_event(
+        logger, "entity_synced", logging.ERROR if result.status is SyncStatus.FAILED else logging.INFO,
+        entity=result.entity, status=result.status.value, rows=result.fetched, created=result.created,
+        updated=result.updated, unchanged=result.unchanged, tokens=result.tokens, requests=result.requests,
+        seconds=round(result.seconds, 2),
+    )
+    if not result.dry_run:
+        context.warehouse.record_run(result.model_dump(mode="python"))
+
+
+def _mirror(job: EntityJob, coverage: Mapping[str, IntervalSet]) -> None:
+    """Tell the state store how far the entity is, so that schedules need not open the warehouse."""
+    if job.options.dry_run:
+        return
+    held = [coverage[stream.name] for stream in job.spec.streams if coverage.get(stream.name)]
+    # A stream that the plan does not open never gets a coverage; it must not hold the others back.
+    watermarks = [intervals.watermark for intervals in held]
+    heads = [intervals.head for intervals in held if intervals.head is not None]
+    job.context.state.watermarks(job.context.account).set(
+        job.spec.name,
+        watermark=None if None in watermarks else min(filter(None, watermarks), default=None),
+        head=min(heads, default=None),
+        rows=job.context.warehouse.row_count(job.spec.name),
+        recorded_at=_now(job.context),
+    )

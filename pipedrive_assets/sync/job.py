@@ -1,0 +1,81 @@
+"""One call of ``sync_entity`` while it runs: what was asked, with what, and how far it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pipedrive_assets.api.pages import ListRequest
+from pipedrive_assets.catalog.spec import EntitySpec, Stream
+from pipedrive_assets.sync.batcher import Tally
+from pipedrive_assets.sync.context import Progress, SyncContext
+from pipedrive_assets.sync.options import SyncOptions
+from pipedrive_assets.sync.parsing import PageFacts, ParsedPage, PipedriveParsingService
+
+
+@dataclass(slots=True)
+class EntityJob:
+    """The state that the scans of one entity share.
+
+    ``stopped`` says why the job ends before its lists do (empty while it does not).
+    """
+
+    spec: EntitySpec
+    options: SyncOptions
+    context: SyncContext
+    catalog_version: str
+    parser: PipedriveParsingService
+    tally: Tally = field(default_factory=Tally)
+    stopped: str = ""
+
+    def parse(self, records: Sequence[Any], facts: PageFacts) -> ParsedPage:
+        """Parse one page."""
+        return self.parser.parse(records, facts)
+
+    def update_time(self, record: Any) -> datetime | None:
+        """When ``record`` last changed by its own word (aware UTC)."""
+        return self.parser.update_time(record) if isinstance(record, Mapping) else None
+
+    def list_request(self, stream: Stream, path: str, params: Mapping[str, str]) -> ListRequest:
+        """The request for one list of this entity."""
+        key = self.spec.key
+        plain = len(key) == 1 and self.spec.column(key[0]).computed is None
+        return ListRequest(
+            entity=self.spec.name,
+            stream=stream,
+            path=path,
+            params=params,
+            lane=self.options.lane,
+            page_size=self.options.page_size,
+            id_key=key[0] if plain else None,
+        )
+
+    def room(self) -> int | None:
+        """How many rows may still be fetched; None without a limit."""
+        if self.options.limit is None:
+            return None
+        return max(0, self.options.limit - self.tally.fetched)
+
+    def should_stop(self) -> bool:
+        """Whether the job has to end between two pages; ``stopped`` then says why."""
+        room = self.room()
+        if room == 0:
+            self.stopped = f"stopped at the limit of {self.options.limit} rows"
+        deadline = self.options.deadline
+        if deadline is not None and self.context.clock.time() >= deadline.timestamp():
+            self.stopped = f"stopped at the deadline {deadline.isoformat()}; the next run goes on from here"
+        return bool(self.stopped)
+
+    def after_commit(self) -> None:
+        """Give memory back and remember the peak."""
+        sample = self.context.memory.after_batch()
+        self.tally.peak_rss_bytes = max(self.tally.peak_rss_bytes, sample.rss_bytes)
+
+    def report_page(self, stream: Stream) -> None:
+        """Tell whoever watches how far the job has come."""
+        tally = self.tally
+        self.context.on_progress(
+            Progress(self.spec.name, stream.name, tally.fetched, tally.pages, tally.tokens)
+        )

@@ -1,0 +1,255 @@
+"""Reads one list over one window: page by page into batches, with coverage and position in step.
+
+What a batch proves depends on the order in which the list is read. In update order everything below the
+last time seen is covered as soon as it is committed; in any other order only the whole window is, at its
+end. No interval ends later than the server's time at the first response less the overlap: Pipedrive's
+lists lag their writes (reference section 5.1), and a client's clock proves nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pipedrive_assets.api.pages import ListRequest, Page, PageToken, PipedriveCursorException
+from pipedrive_assets.catalog.spec import Variants
+from pipedrive_assets.exceptions import PipedriveException
+from pipedrive_assets.logs import log_event
+from pipedrive_assets.sync.batcher import Batcher
+from pipedrive_assets.sync.job import EntityJob
+from pipedrive_assets.sync.parsing import PageFacts, ParsedPage
+from pipedrive_assets.sync.plan import BEGINNING, Order, Scan, rest_of
+from pipedrive_assets.warehouse.batch import CoverageSpan, Position
+
+logger = logging.getLogger(__name__)
+
+STALE_LISTING = timedelta(hours=24)
+"""A list without update times that was left longer ago than this is read anew instead of resumed."""
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Where a scan stands."""
+
+    t0: datetime | None = None
+    newest: datetime | None = None
+    last_id: str | None = None
+    rows: int = 0
+    pages: int = 0
+    resumed: bool = False
+    stored: bool = False
+    saw_timeless: bool = False
+
+
+class ListScan:
+    """Runs one :class:`Scan` for a job."""
+
+    def __init__(self, job: EntityJob, scan: Scan) -> None:
+        self._job = job
+        self._scan = scan
+        self._hash = scan.query_hash(job.catalog_version)
+        self._batcher = Batcher(job.spec, job.options, job.context, job.tally)
+        self._walk = _Walk()
+
+    def run(self) -> list[Scan]:
+        """Read the list to its end, its limit or the deadline; return the scans that are needed besides.
+
+        Errors raised: whatever the client or the warehouse raises. Everything fetched before an error of the
+        client is committed, with the position from which the next run goes on.
+        """
+        resume = self._load_position()
+        try:
+            finished = self._read(resume)
+        except PipedriveCursorException:
+            if resume is None:
+                raise
+            return self._start_over()
+        if finished and self._walk.resumed and self._walk.t0 is not None:
+            return rest_of(self._scan, self._horizon(self._walk.t0))
+        return []
+
+    # Walking ------------------------------------------------------------------------------------
+
+    def _read(self, resume: PageToken | None) -> bool:
+        token = resume
+        pages = self._pages(resume)
+        while True:
+            try:
+                page, more = next(pages)
+            except BaseException:
+                # Also when a person or Dagster interrupts: what was fetched has been paid for.
+                self._save(token)
+                raise
+            self._walk.t0 = self._walk.t0 or page.server_time
+            stop = self._take(page)
+            if self._walk.pages == 1 and more:
+                self._look_for_rows_without_time(page)
+            token = page.next
+            finished = stop or not more
+            halted = not finished and self._job.should_stop()
+            if finished or halted or self._batcher.due:
+                self._commit(token, finished)
+                self._job.after_commit()
+            if finished or halted:
+                return finished
+
+    def _pages(self, resume: PageToken | None) -> Iterator[tuple[Page, bool]]:
+        """Pages of the list, each with whether more follow; the union of its variants where it has some."""
+        fan = self._scan.stream.fan
+        variants = fan.combinations if isinstance(fan, Variants) else ((),)
+        for number, variant in enumerate(variants, start=1):
+            request = self._request((*self._scan.params, *variant))
+            for page in self._job.context.paginator.pages(request, resume):
+                yield page, page.next is not None or number < len(variants)
+
+    def _request(self, params: Sequence[tuple[str, str]]) -> ListRequest:
+        return self._job.list_request(self._scan.stream, self._scan.stream.path, dict(params))
+
+    def _take(self, page: Page) -> bool:
+        """Parse and keep ``page``; whether the scan has seen all it wants."""
+        self._job.tally.count_page(page)
+        records, stop = self._cut(page.rows)
+        if (room := self._job.room()) is not None and len(records) >= room:
+            records, stop = records[:room], True
+        parsed = self._parse(records, page)
+        self._batcher.add(parsed)
+        walk = self._walk
+        walk.rows += parsed.rows.num_rows
+        walk.pages += 1
+        walk.newest = max(filter(None, (walk.newest, parsed.newest)), default=None)
+        walk.last_id = parsed.last_id or walk.last_id
+        self._job.report_page(self._scan.stream)
+        return stop
+
+    def _parse(self, records: Sequence[Any], page: Page) -> ParsedPage:
+        return self._job.parse(records, PageFacts(self._scan.stream, page.requested_at))
+
+    def _cut(self, records: Sequence[Any]) -> tuple[Sequence[Any], bool]:
+        """The records that belong to the window, and whether the window ends in this page."""
+        scan = self._scan
+        if scan.order is Order.UPDATE_ASC and scan.stops_at_until:
+            for index, record in enumerate(records):
+                moment = self._job.update_time(record)
+                if moment is not None and scan.until is not None and moment >= scan.until:
+                    return records[:index], True
+        if scan.order is Order.NEWEST_FIRST and scan.since is not None:
+            times = (self._job.update_time(record) for record in records)
+            return records, any(moment is not None and moment < scan.since for moment in times)
+        return records, False
+
+    def _look_for_rows_without_time(self, first: Page) -> None:
+        """Read the rows without ``update_time`` that a bounded scan from the beginning would not reach.
+
+        They sort to one end, and which one is not documented: where the first row has a time, they can only
+        be at the other end, which a scan that stops early never sees.
+        """
+        scan = self._scan
+        if scan.order is not Order.UPDATE_ASC or scan.since is not None:
+            return
+        if first.rows and self._job.update_time(first.rows[0]) is None:
+            self._walk.saw_timeless = True
+            return
+        if scan.until is None:
+            return
+        request = self._request((*scan.params, ("sort_direction", "desc")))
+        for page in self._job.context.paginator.pages(request, None):
+            self._job.tally.count_page(page)
+            timeless = [record for record in page.rows if self._job.update_time(record) is None]
+            self._batcher.add(self._parse(timeless, page))
+            if len(timeless) < len(page.rows):
+                break
+        self._walk.saw_timeless = True
+
+    # Committing ---------------------------------------------------------------------------------
+
+    def _commit(self, token: PageToken | None, finished: bool) -> None:
+        job, walk = self._job, self._walk
+        coverage: list[CoverageSpan] = []
+        position: Position | None = None
+        if walk.t0 is not None and not job.options.dry_run and job.options.limit is None:
+            coverage = self._coverage(walk.t0, finished)
+            position = self._position(walk.t0, token, finished)
+        self._batcher.commit(coverage, position)
+        walk.stored = walk.stored or position is not None
+
+    def _save(self, token: PageToken | None) -> None:
+        """Commit what has been gathered while an error is on its way up; that error is the one to tell."""
+        try:
+            self._commit(token, finished=False)
+        except PipedriveException as error:
+            log_event(logger, "progress_not_saved", logging.ERROR, entity=self._job.spec.name, error=str(error))
+
+    def _horizon(self, t0: datetime) -> datetime:
+        return t0.replace(microsecond=0) - timedelta(seconds=self._job.context.settings.sync_overlap)
+
+    def _coverage(self, t0: datetime, finished: bool) -> list[CoverageSpan]:
+        scan, walk, horizon = self._scan, self._walk, self._horizon(t0)
+        start = scan.since
+        if finished:
+            end = horizon if scan.until is None or scan.reads_to_now else min(scan.until, horizon)
+        elif scan.order is Order.UPDATE_ASC and walk.newest is not None:
+            # Others of the same second may follow on the next page.
+            end = min(walk.newest.replace(microsecond=0), horizon)
+            if start is None and not walk.saw_timeless:
+                start = BEGINNING
+        else:
+            return []
+        if start is not None and start >= end:
+            return []
+        return [CoverageSpan(scan.stream.name, start, end)]
+
+    def _position(self, t0: datetime, token: PageToken | None, finished: bool) -> Position | None:
+        walk = self._walk
+        if not self._scan.resumable or (finished and not (walk.stored or walk.resumed)):
+            return None
+        return Position(
+            stream=self._scan.stream.name,
+            query_hash=self._hash,
+            token=None if token is None else token.to_json(),
+            last_update_time=walk.newest,
+            last_id=walk.last_id,
+            t0=t0,
+            catalog_version=self._job.catalog_version,
+            rows=walk.rows,
+            pages=walk.pages,
+            finished=finished,
+        )
+
+    # Resuming -----------------------------------------------------------------------------------
+
+    def _load_position(self) -> PageToken | None:
+        job = self._job
+        if not self._scan.resumable or job.options.limit is not None or isinstance(self._scan.stream.fan, Variants):
+            return None
+        position = job.context.warehouse.position(job.spec.name, self._scan.stream.name, self._hash)
+        if position is None or position.token is None or position.catalog_version != job.catalog_version:
+            return None
+        age = datetime.fromtimestamp(job.context.clock.time(), UTC) - position.t0
+        if self._scan.order is Order.AS_LISTED and age > STALE_LISTING:
+            return None
+        self._walk = _Walk(
+            t0=position.t0,
+            newest=position.last_update_time,
+            last_id=position.last_id,
+            rows=position.rows,
+            pages=position.pages,
+            resumed=True,
+            stored=True,
+        )
+        log_event(logger, "scan_resumed", entity=job.spec.name, stream=self._scan.stream.name, rows=position.rows)
+        return PageToken.from_json(position.token)
+
+    def _start_over(self) -> list[Scan]:
+        """Scans in place of one whose stored cursor the server refuses."""
+        scan, walk = self._scan, self._walk
+        log_event(logger, "cursor_refused", logging.WARNING, entity=self._job.spec.name, stream=scan.stream.name)
+        if walk.t0 is not None:
+            self._batcher.commit(position=self._position(walk.t0, None, finished=True))
+        if scan.order is Order.UPDATE_ASC and scan.since is not None and walk.newest is not None and walk.t0:
+            covered_to = max(scan.since, min(walk.newest.replace(microsecond=0), self._horizon(walk.t0)))
+            return rest_of(scan, covered_to)
+        return [scan]
+
