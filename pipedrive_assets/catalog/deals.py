@@ -161,16 +161,16 @@ DEAL_PRODUCTS = EntitySpec(
 
 DEAL_INSTALLMENTS = EntitySpec(
     name="deal_installments",
-    description="Instalments in which a deal is billed (Growth plan or higher).",
+    description="Installments in which a deal is billed (Growth plan or higher).",
     group="sales",
     tier=Tier.HOURLY,
     key=("id",),
     columns=(
-        integer("id", "Id of the instalment", required=True),
+        integer("id", "Id of the installment", required=True),
         integer("deal_id", "Id of the deal", required=True),
         number("amount", "Amount, in the deal's currency"),
-        date("billing_date", "Date on which the instalment is charged"),
-        text("description", "Name of the instalment"),
+        date("billing_date", "Date on which the installment is charged"),
+        text("description", "Name of the installment"),
     ),
     streams=(
         cursor_list(
