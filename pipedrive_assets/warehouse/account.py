@@ -4,31 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 import duckdb
 
 from pipedrive_assets.exceptions import PipedriveWarehouseException
+from pipedrive_assets.state.account import AccountIdentity
 from pipedrive_assets.warehouse.names import meta_table
-
-
-class Company(Protocol):
-    """What the warehouse needs to know of the account behind a token."""
-
-    @property
-    def company_id(self) -> int:
-        """Pipedrive's id of the company."""
-        ...
-
-    @property
-    def company_name(self) -> str:
-        """Name as people know it."""
-        ...
-
-    @property
-    def company_domain(self) -> str:
-        """Subdomain of ``pipedrive.com``."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +34,9 @@ def bound(connection: duckdb.DuckDBPyConnection) -> BoundCompany | None:
     return None if row is None else BoundCompany(*row)
 
 
-def bind(connection: duckdb.DuckDBPyConnection, company: Company, *, target: str, now: datetime) -> None:
+def bind(
+    connection: duckdb.DuckDBPyConnection, company: AccountIdentity, *, target: str, now: datetime
+) -> None:
     """Bind the warehouse to ``company``, or check that it is; another company is refused."""
     owner = bound(connection)
     if owner is None:

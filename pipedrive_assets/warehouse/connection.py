@@ -83,9 +83,7 @@ class Connector:
                 try:
                     yield connection
                 except duckdb.Error as error:
-                    raise PipedriveWarehouseException(
-                        f"{self.target}: {_first_line(error)}", retryable=False
-                    ) from error
+                    raise PipedriveWarehouseException(f"{self.target}: {in_one_line(error)}") from error
                 finally:
                     self._detach(connection)
         finally:
@@ -111,7 +109,7 @@ class Connector:
                     raise self._unusable(error) from error
                 if self._clock.monotonic() >= deadline:
                     held = _HOLDER.search(str(error))
-                    who = f"{held['program']} (pid {held['pid']})" if held else _first_line(error)
+                    who = f"{held['program']} (pid {held['pid']})" if held else in_one_line(error)
                     raise self._busy(who) from error
                 self._clock.sleep(_POLL_SECONDS)
             else:
@@ -189,7 +187,7 @@ class Connector:
             )
         else:
             advice = "cannot be opened"
-        return PipedriveWarehouseException(f"{self.target} {advice} ({_first_line(error)})", retryable=False)
+        return PipedriveWarehouseException(f"{self.target} {advice} ({in_one_line(error)})")
 
 
 def in_transaction(
@@ -230,5 +228,6 @@ def _holder_of(path: Path) -> str:
     return "another process"
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]
+def in_one_line(error: duckdb.Error) -> str:
+    """DuckDB's message without the excerpt of the statement that it ends with."""
+    return " ".join(str(error).split("\nLINE ", 1)[0].split())

@@ -98,18 +98,27 @@ def classify(
 
 
 def write(
-    connection: duckdb.DuckDBPyConnection, spec: EntitySpec, *, source: str, run_id: str, now: datetime
+    connection: duckdb.DuckDBPyConnection,
+    spec: EntitySpec,
+    counts: MergeCounts,
+    *,
+    source: str,
+    run_id: str,
+    now: datetime,
 ) -> None:
-    """Put the new and changed rows of ``incoming`` into the table, as ``verdict`` says."""
+    """Put the new and changed rows of ``incoming`` into the table, as ``verdict`` and its ``counts`` say."""
+    if not counts.written:
+        return
     table = data_table(spec.name)
-    connection.execute(
-        f"""
-        DELETE FROM {table} AS stored
-        WHERE EXISTS (
-            SELECT 1 FROM verdict WHERE fate = 'updated' AND {_same_key(spec, "verdict", "stored")}
+    if counts.updated:
+        connection.execute(
+            f"""
+            DELETE FROM {table} AS stored
+            WHERE EXISTS (
+                SELECT 1 FROM verdict WHERE fate = 'updated' AND {_same_key(spec, "verdict", "stored")}
+            )
+            """
         )
-        """
-    )
     columns = [name for name, _ in row_columns(spec)]
     connection.execute(
         f"""

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pipedrive_assets.catalog.spec import EntitySpec
 from pipedrive_assets.exceptions import PipedriveWarehouseException
+from pipedrive_assets.warehouse.connection import in_one_line
 from pipedrive_assets.warehouse.moments import to_sql
 from pipedrive_assets.warehouse.names import CATALOG_ALIAS, data_table, identifier, identifiers
 
@@ -69,7 +70,7 @@ def query(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.ParserException as error:
-        raise PipedriveWarehouseException(f"not SQL: {error}") from error
+        raise PipedriveWarehouseException(in_one_line(error)) from error
     if len(statements) != 1 or statements[0].type not in _READING:
         raise PipedriveWarehouseException(
             "give one statement that reads (SELECT, FROM, WITH, DESCRIBE, SUMMARIZE, EXPLAIN)"

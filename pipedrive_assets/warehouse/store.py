@@ -12,6 +12,7 @@ import pyarrow as pa
 from pipedrive_assets.catalog.spec import EntitySpec
 from pipedrive_assets.clock import Clock
 from pipedrive_assets.exceptions import PipedriveWarehouseException
+from pipedrive_assets.state.account import AccountIdentity
 from pipedrive_assets.warehouse import (
     account,
     changes,
@@ -23,7 +24,7 @@ from pipedrive_assets.warehouse import (
     runs,
     schema,
 )
-from pipedrive_assets.warehouse.account import BoundCompany, Company
+from pipedrive_assets.warehouse.account import BoundCompany
 from pipedrive_assets.warehouse.batch import Batch, MergeCounts, Position
 from pipedrive_assets.warehouse.connection import Connector, in_transaction
 from pipedrive_assets.warehouse.intervals import IntervalSet
@@ -60,7 +61,7 @@ class Warehouse:
 
     # -- writing ---------------------------------------------------------------------------------------
 
-    def bind(self, company: Company) -> None:
+    def bind(self, company: AccountIdentity) -> None:
         """Bind the warehouse to ``company`` on first use; refuse a token of another one ever after."""
         self._write(
             lambda connection: account.bind(connection, company, target=self.target, now=now_sql(self._clock))
@@ -68,17 +69,9 @@ class Warehouse:
 
     def ensure_entities(self, specs: Iterable[EntitySpec]) -> None:
         """Create the tables of ``specs``; add the columns that the catalog has gained since."""
-        missing = [spec for spec in specs if spec not in self._ensured]
-        if not missing:
-            return
-
-        def ensure(connection: duckdb.DuckDBPyConnection) -> None:
-            stored = schema.stored_columns(connection)
-            for spec in missing:
-                schema.ensure_table(connection, spec, stored.get(spec.name), now_sql(self._clock))
-
-        self._write(ensure)
-        self._ensured.update(missing)
+        wanted = tuple(specs)
+        self._write(lambda connection: self._ensure(connection, wanted))
+        self._ensured.update(wanted)
 
     def commit(self, batch: Batch) -> MergeCounts:
         """Make rows, quarantine, coverage and position of ``batch`` true, all or nothing; say what changed.
@@ -86,15 +79,14 @@ class Warehouse:
         Rows that are unchanged or older than the stored ones are not written. Where another writer came
         first the whole transaction is done again.
         """
-        self.ensure_entities((batch.spec,))
         rows = merge.incoming_rows(batch)
 
         def apply(connection: duckdb.DuckDBPyConnection) -> MergeCounts:
             spec, run_id, now = batch.spec, batch.run_id, now_sql(self._clock)
+            self._ensure(connection, (spec,))
             connection.register("incoming", rows)
             counts = merge.classify(connection, spec)
-            if counts.written:
-                merge.write(connection, spec, source=batch.source, run_id=run_id, now=now)
+            merge.write(connection, spec, counts, source=batch.source, run_id=run_id, now=now)
             if batch.replaces is not None:
                 gone = merge.count_gone(connection, spec, batch.replaces)
                 if gone:
@@ -111,7 +103,9 @@ class Warehouse:
                 positions.append(connection, spec.name, batch.position, run_id=run_id, now=now)
             return counts
 
-        return self._write(apply)
+        counts = self._write(apply)
+        self._ensured.add(batch.spec)
+        return counts
 
     def record_run(self, result: Mapping[str, Any]) -> None:
         """Record a finished sync: the fields of a ``SyncResult``, as ``model_dump()`` gives them."""
@@ -218,9 +212,19 @@ class Warehouse:
 
     # -- how -------------------------------------------------------------------------------------------
 
+    def _ensure(self, connection: duckdb.DuckDBPyConnection, specs: Sequence[EntitySpec]) -> None:
+        # Which ones are done is remembered by the caller, once the transaction is.
+        missing = [spec for spec in specs if spec not in self._ensured]
+        if missing:
+            stored = schema.stored_columns(connection)
+            for spec in missing:
+                schema.ensure_table(connection, spec, stored.get(spec.name), now_sql(self._clock))
+
     def _write(self, work: Callable[[duckdb.DuckDBPyConnection], Result]) -> Result:
         with self._connector.open(read_only=False) as connection:
             version = schema.version_of(connection, self.target)
+            if version == 0:  # new, or somebody removed the file meanwhile
+                self._ensured.clear()
 
             def migrated() -> Result:
                 schema.migrate(connection, version, now_sql(self._clock))
