@@ -26,7 +26,10 @@ PRODUCTS = EntitySpec(
         integer("owner_id", "Id of the user who owns the product"),
         json("prices", "Price, cost and direct cost, one entry a currency"),
         text("billing_frequency", "one-time, annually, semi-annually, quarterly, monthly or weekly"),
-        integer("billing_frequency_cycles", "How often the billing repeats; null is without end"),
+        integer(
+            "billing_frequency_cycles",
+            "How often the billing repeats; null is without end, or once if one-time",
+        ),
         flag("is_linkable", "Whether the product can be added to deals"),
         flag("is_deleted", "Whether the product is deleted"),
         integer("visible_to", "Visibility: 1 owner, 3 owner's group, 5 with sub-groups, 7 whole company"),

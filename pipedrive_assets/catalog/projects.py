@@ -45,7 +45,7 @@ PROJECTS = EntitySpec(
         json("deal_ids", "Ids of the linked deals"),
         json("person_ids", "Ids of the linked persons"),
         json("org_ids", "Ids of the linked organizations"),
-        json("label_ids", "Ids of the project's labels (options of the project field `label_ids`)"),
+        json("label_ids", "Ids of the project's labels (options of the projects' label field)"),
         integer("health_status", "Health of the project, an option id of its project field"),
         Column(
             "is_archived",

@@ -77,7 +77,7 @@ PERMISSION_SETS = EntitySpec(
 
 LEGACY_TEAMS = EntitySpec(
     name="legacy_teams",
-    description="Teams and their members; the endpoint is deprecated and has no successor.",
+    description="Teams and their members; the endpoint is deprecated.",
     group="company",
     tier=Tier.DAILY,
     key=("id",),
