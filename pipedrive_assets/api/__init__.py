@@ -1,0 +1,1 @@
+"""One request in, one checked answer out: authentication, rate limit, retries, circuit breaker, paging."""
