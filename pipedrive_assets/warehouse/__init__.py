@@ -7,7 +7,7 @@ the decision what to fetch. ``sync/`` hands in a ``Batch``; people and ``defs/``
 from pipedrive_assets.warehouse.account import BoundCompany
 from pipedrive_assets.warehouse.batch import (
     Batch,
-    Covered,
+    CoverageSpan,
     MergeCounts,
     Position,
     QuarantinedValue,
@@ -20,7 +20,7 @@ from pipedrive_assets.warehouse.store import Warehouse
 __all__ = [
     "Batch",
     "BoundCompany",
-    "Covered",
+    "CoverageSpan",
     "Interval",
     "IntervalSet",
     "MergeCounts",

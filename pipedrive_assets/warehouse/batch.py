@@ -30,7 +30,7 @@ class QuarantinedValue:
     observed_at: datetime
 
 
-class Covered(NamedTuple):
+class CoverageSpan(NamedTuple):
     """The warehouse holds every record of ``stream`` last changed in ``[since, until)``.
 
     Aware UTC moments; ``since`` None is minus infinity.
@@ -90,7 +90,7 @@ class Batch:
     run_id: str
     source: str
     quarantine: tuple[QuarantinedValue, ...] = ()
-    coverage: tuple[Covered, ...] = ()
+    coverage: tuple[CoverageSpan, ...] = ()
     position: Position | None = None
     replaces: ReplacedParents | None = None
 

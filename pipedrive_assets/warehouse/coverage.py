@@ -7,7 +7,7 @@ from datetime import datetime
 
 import duckdb
 
-from pipedrive_assets.warehouse.batch import Covered
+from pipedrive_assets.warehouse.batch import CoverageSpan
 from pipedrive_assets.warehouse.intervals import Interval, IntervalSet
 from pipedrive_assets.warehouse.moments import from_sql, to_sql
 from pipedrive_assets.warehouse.names import meta_table
@@ -16,7 +16,7 @@ from pipedrive_assets.warehouse.names import meta_table
 def append(
     connection: duckdb.DuckDBPyConnection,
     entity: str,
-    spans: Iterable[Covered],
+    spans: Iterable[CoverageSpan],
     *,
     run_id: str,
     now: datetime,

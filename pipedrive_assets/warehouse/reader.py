@@ -38,6 +38,7 @@ def parent_ids(
     since: datetime | None,
     until: datetime | None,
     positive_column: str | None,
+    children: tuple[str, str] | None,
     exclude_deleted: bool,
 ) -> list[int | str]:
     """Sorted keys of the parents that last changed in ``[since, until)``; see ``Warehouse.parent_ids``."""
@@ -53,11 +54,17 @@ def parent_ids(
             unset = f" OR {changed_at} IS NULL" if since is None else ""
             conditions.append(f"({changed_at} < ?{unset})")
             values.append(to_sql(until))
+    (key,) = parent.key
     if positive_column is not None:
-        conditions.append(f"{identifier(positive_column)} > 0")
+        nonzero = f"{identifier(positive_column)} > 0"
+        if children is not None:
+            child, column = data_table(children[0]), identifier(children[1])
+            nonzero += (
+                f" OR {identifier(key)} IN (SELECT {column} FROM {child} WHERE _is_deleted IS NOT TRUE)"
+            )
+        conditions.append(f"({nonzero})")
     if exclude_deleted:
         conditions.append("_is_deleted IS NOT TRUE")
-    (key,) = parent.key
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     found = connection.execute(
         f"SELECT {identifier(key)} FROM {data_table(parent.name)} {where} ORDER BY 1", values

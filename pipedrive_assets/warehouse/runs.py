@@ -29,6 +29,8 @@ SCALAR_COLUMNS = (
     "created",
     "updated",
     "unchanged",
+    "stale",
+    "tombstoned",
     "quarantined",
     "pages",
     "requests",

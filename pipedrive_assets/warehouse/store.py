@@ -70,6 +70,8 @@ class Warehouse:
     def ensure_entities(self, specs: Iterable[EntitySpec]) -> None:
         """Create the tables of ``specs``; add the columns that the catalog has gained since."""
         wanted = tuple(specs)
+        if self._connector.exists() and self._ensured.issuperset(wanted):
+            return
         self._write(lambda connection: self._ensure(connection, wanted))
         self._ensured.update(wanted)
 
@@ -157,12 +159,15 @@ class Warehouse:
         since: datetime | None = None,
         until: datetime | None = None,
         positive_column: str | None = None,
+        children: tuple[str, str] | None = None,
         exclude_deleted: bool = True,
     ) -> list[int | str]:
         """Sorted keys of the stored parents that last changed in ``[since, until)`` (aware UTC).
 
-        None is open; without ``since`` the rows that have no time are included. ``positive_column`` keeps
-        only parents where that counter is above zero. A parent without an update column is never filtered.
+        None is open; without ``since`` the rows that have no time are included; a parent without an update
+        column is never filtered by time. ``positive_column`` keeps only parents where that counter is above
+        zero, and those that still have live rows in ``children`` (an entity and its column with the
+        parent's key), whose last child may have gone.
         """
 
         def find(connection: duckdb.DuckDBPyConnection) -> list[int | str]:
@@ -172,6 +177,7 @@ class Warehouse:
                 since=since,
                 until=until,
                 positive_column=positive_column,
+                children=children if children and reader.has_table(connection, children[0]) else None,
                 exclude_deleted=exclude_deleted,
             )
 
