@@ -87,5 +87,6 @@ def _text(value: Any) -> str:
     text = str(value)
     # One line per event, and one token per field: anything that would break either is quoted.
     if not text or not text.isprintable() or any(sign in text for sign in ' "=\\'):
-        return json.dumps(text, ensure_ascii=False)
+        # Escaped in full where it is not printable: JSON itself lets line separators such as U+0085 stand.
+        return json.dumps(text, ensure_ascii=not text.isprintable())
     return text

@@ -21,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValu
 def setting(default: Any, description: str, *, unit: str = "", secret: bool = False, **rules: Any) -> Any:
     """A field with the facts that its documentation and its error messages are made of."""
     extra: dict[str, JsonValue] = {"unit": unit, "secret": secret}
-    return Field(default, description=description, repr=not secret, json_schema_extra=extra, **rules)
+    return Field(default, description=description, json_schema_extra=extra, **{"repr": not secret, **rules})
 
 
 def _queue_name(value: str) -> str:
@@ -124,6 +124,7 @@ class Storage(BaseModel):
         "",
         "DuckDB file, or any string DuckDB can ATTACH. Without it pipedrive.duckdb in $DAGSTER_HOME/storage"
         " (./dagster_home/storage where DAGSTER_HOME is not set).",
+        repr=False,  # may hold a password, as may the state's address
     )
     warehouse_lock_timeout: float = setting(
         60, "Longest wait for another process that holds the warehouse.", unit="seconds", ge=0, le=3600
@@ -134,6 +135,7 @@ class Storage(BaseModel):
         "",
         "Database of what survives a process: token ledger, breaker, leases. Without it"
         " sqlite: pipedrive_state.db beside the default warehouse.",
+        repr=False,
     )
 
 

@@ -59,9 +59,12 @@ def problem_lines(
             continue
         field = model.model_fields[name]
         variable = PREFIX + name.upper()
+        if variable not in given:
+            # Derived from another setting that is wrong, and reported there.
+            continue
         rule = said if problem["type"] == "value_error" else f"must be {allowed(field) or said}"
         number = f" ({unit(field)})" if unit(field) and "number" in rule else ""
-        value = MASK if is_secret(field) else _shown(given.get(variable, ""))
+        value = MASK if is_secret(field) else _shown(given[variable])
         lines.setdefault(name, f"{variable}={value}: {rule}{number}{_hint(name, given)}")
     return tuple(lines.values())
 
