@@ -1,0 +1,292 @@
+"""When a request may leave: its tokens reserved in the day's ledger, its slot booked in the 2-second window.
+
+Both are one transaction in the state store, so that all threads and processes of a token share them. The
+thread then sleeps until its slot. After the answer the reservation is settled against the headers.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from pipedrive_assets.api.limit_policy import (
+    SEARCH_LIMIT,
+    HoldBack,
+    LimitHeaders,
+    LimitPolicy,
+    is_search,
+    nothing_held_back,
+)
+from pipedrive_assets.clock import Clock
+from pipedrive_assets.exceptions import ErrorContext, PipedriveRateLimitException
+from pipedrive_assets.logs import get_logger, log_event
+from pipedrive_assets.settings import PipedriveSettings
+from pipedrive_assets.state.lanes import Lane
+from pipedrive_assets.state.ledger import Refusal, Reservation
+from pipedrive_assets.state.store import StateStore
+from pipedrive_assets.state.window import BurstWindow
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Leave for one request; hand it to :meth:`PipedriveRateLimitManager.settle` whatever comes of it."""
+
+    reservation: Reservation
+    endpoint: str
+    lane: Lane
+    search: bool
+    wait_seconds: float = 0.0
+
+    @property
+    def slot_at(self) -> float:
+        """When the request may leave, epoch seconds of this host."""
+        return self.reservation.slot_at
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetState:
+    """The account's day in tokens.
+
+    ``remaining`` is less than ``budget - spent - reserved`` where others have used up the account's limit.
+    ``origin`` is setting, header, plan or fallback; ``resets_at`` is UTC.
+    """
+
+    budget: int
+    origin: str
+    spent: int
+    reserved: int
+    remaining: int
+    resets_at: datetime
+    day: str
+    by_lane: Mapping[Lane, int]
+    exhausted: bool
+
+
+class PipedriveRateLimitManager:
+    """Keeps the daily token budget and the burst limits of one token; safe to share between threads.
+
+    ``token_key`` is the token's fingerprint. While the account is not known yet, spending is kept under a
+    provisional name; :meth:`bind` moves it. ``hold_back`` says what a lane must leave to others.
+    """
+
+    def __init__(
+        self,
+        store: StateStore,
+        settings: PipedriveSettings,
+        *,
+        clock: Clock,
+        token_key: str,
+        account: str | None = None,
+        hold_back: HoldBack = nothing_held_back,
+    ) -> None:
+        self._store = store
+        self._policy = LimitPolicy.from_settings(settings)
+        self._clock = clock
+        self._hold_back = hold_back
+        self._window = store.window(token_key)
+        self._search_window = store.window(f"{token_key}:search")
+        self._ledger = store.ledger(account or f"token:{token_key[:16]}")
+
+    def bind(self, account: str) -> None:
+        """Spend on ``account`` from now on, and take along what was spent before it was known."""
+        ledger = self._store.ledger(account)
+        ledger.absorb(self._ledger)
+        self._ledger = ledger
+
+    def acquire(self, cost: int, endpoint: str, lane: Lane, deadline: float | None = None) -> Permit:
+        """Reserve ``cost`` tokens, book a slot and sleep until it comes.
+
+        ``deadline`` is in monotonic seconds. Nothing is spent or booked when it raises.
+
+        :raises PipedriveRateLimitException: ``daily`` when the budget has no room (with ``resets_at``),
+            ``burst`` when the slot would come after the deadline
+        """
+        started = self._clock.monotonic()
+        permit = self._reserve(cost, endpoint, lane, deadline)
+        try:
+            while True:
+                wait = permit.slot_at - self._clock.time()
+                self._clock.sleep(wait)
+                if self._still_good(permit, slept=wait > 0):
+                    return replace(permit, wait_seconds=self._clock.monotonic() - started)
+                permit = self._rebook(permit, deadline)
+        except BaseException:
+            self._ledger.cancel(permit.reservation.reservation_id)
+            raise
+
+    def settle(
+        self,
+        permit: Permit,
+        *,
+        charged: int,
+        headers: Mapping[str, str] | None = None,
+        server_time: datetime | None = None,
+    ) -> None:
+        """Book what the request cost, and learn from the answer's headers and ``Date`` if there are any.
+
+        A token remainder of zero ends the day for every process.
+        """
+        seen = LimitHeaders.read(headers or {})
+        with self._store.transaction():
+            self._ledger.settle(
+                permit.reservation.reservation_id,
+                charged=charged,
+                seen=seen.daily,
+                server_time=server_time,
+            )
+            # The headers of a search may speak of its own window: they teach nothing about the general one.
+            strangers = 0 if permit.search else self._learn_window(seen)
+        if strangers:
+            log_event(_log, "burst_window_shared", logging.DEBUG, others=strangers)
+
+    def penalize(self, seconds: float) -> None:
+        """After a burst 429: let nobody with this token send for ``seconds``."""
+        self._window.penalize(seconds)
+        log_event(_log, "burst_penalty", logging.WARNING, seconds=seconds)
+
+    def budget(self) -> BudgetState:
+        """The day as it stands, for all processes."""
+        state = self._ledger.day()
+        allowed = self._policy.budget(state.header_limit)
+        spent = state.own_spent
+        # Where the account's own limit binds, what others spent is spent.
+        if state.server_limit is not None and allowed >= state.server_limit:
+            spent = max(spent, state.server_spent or 0)
+        by_lane = dict.fromkeys(Lane, 0)
+        for line in self._ledger.spend(state.day):
+            by_lane[line.lane] += line.tokens
+        return BudgetState(
+            budget=allowed,
+            origin=self._policy.budget_origin(state.header_limit),
+            spent=spent,
+            reserved=state.reserved,
+            remaining=state.available(allowed),
+            resets_at=state.resets_at,
+            day=state.day,
+            by_lane=by_lane,
+            exhausted=state.exhausted,
+        )
+
+    def _reserve(self, cost: int, endpoint: str, lane: Lane, deadline: float | None) -> Permit:
+        search = is_search(endpoint)
+        with self._store.transaction():
+            slot_at = self._next_slot(search)
+            self._check_deadline(slot_at, endpoint, deadline)
+            held_back = self._hold_back(lane, self._ledger.day(slot_at).seconds_to_reset)
+            outcome = self._ledger.reserve(
+                cost,
+                endpoint,
+                lane,
+                slot_at=slot_at,
+                lifetime=self._policy.lifetime_seconds,
+                budget=(lambda seen: self._policy.budget(seen) - held_back) if self._policy.enabled else None,
+            )
+            if isinstance(outcome, Refusal):
+                raise self._refused(outcome, cost, endpoint, lane)
+            self._book(slot_at, search)
+        return Permit(outcome, endpoint, lane, search)
+
+    def _rebook(self, permit: Permit, deadline: float | None) -> Permit:
+        """Take a later slot, because the booked one was missed or a pause was put on it."""
+        with self._store.transaction():
+            state = self._ledger.day()
+            if state.exhausted:
+                allowed = self._policy.budget(state.header_limit)
+                raise self._refused(
+                    Refusal(allowed, state), permit.reservation.tokens, permit.endpoint, permit.lane
+                )
+            if self._policy.enabled:
+                for window in self._windows(permit.search):
+                    window.give_back(permit.slot_at)
+            slot_at = self._next_slot(permit.search)
+            self._check_deadline(slot_at, permit.endpoint, deadline)
+            self._ledger.move(
+                permit.reservation.reservation_id, slot_at, lifetime=self._policy.lifetime_seconds
+            )
+            self._book(slot_at, permit.search)
+        return replace(permit, reservation=replace(permit.reservation, slot_at=slot_at))
+
+    def _still_good(self, permit: Permit, *, slept: bool) -> bool:
+        """Whether the slot still stands: not missed, and no pause or end of the day came during the sleep.
+
+        A thread that woke too late for its slot, on a busy machine, would send into a window that others have
+        filled since; the margin is what the window can take.
+        """
+        late = self._clock.time() - permit.slot_at
+        if self._policy.enabled and late > max(self._policy.margin_seconds, 0.05):
+            return False
+        if not slept:
+            return True
+        return self._window.state().not_before <= permit.slot_at and not self._ledger.day().exhausted
+
+    def _windows(self, search: bool) -> tuple[BurstWindow, ...]:
+        return (self._window, self._search_window) if search else (self._window,)
+
+    def _next_slot(self, search: bool) -> float:
+        state = self._window.state()
+        if not self._policy.enabled:
+            return max(self._clock.time(), state.not_before)
+        margin = self._policy.margin_seconds
+        slot_at = self._window.next_slot(state.header_limit or self._policy.burst_limit, margin=margin)
+        if search:
+            slot_at = max(slot_at, self._search_window.next_slot(SEARCH_LIMIT, margin=margin))
+        return slot_at
+
+    def _book(self, slot_at: float, search: bool) -> None:
+        if self._policy.enabled:
+            for window in self._windows(search):
+                window.book(slot_at)
+
+    def _learn_window(self, seen: LimitHeaders) -> int:
+        if seen.window_limit is not None:
+            self._window.learn_limit(seen.window_limit)
+        if seen.window_remaining is None or not self._policy.enabled:
+            return 0
+        limit = seen.window_limit or self._window.state().header_limit or self._policy.burst_limit
+        return self._window.count_strangers(limit, seen.window_remaining, margin=self._policy.margin_seconds)
+
+    def _check_deadline(self, slot_at: float, endpoint: str, deadline: float | None) -> None:
+        if deadline is None:
+            return
+        wait = slot_at - self._clock.time()
+        left = deadline - self._clock.monotonic()
+        if wait > left:
+            raise PipedriveRateLimitException(
+                f"the next free slot comes in {wait:.1f} s, but only {max(0.0, left):.1f} s are left for the call",
+                kind="burst",
+                retry_after=wait,
+                context=ErrorContext(endpoint=endpoint),
+            )
+
+    def _refused(self, refusal: Refusal, cost: int, endpoint: str, lane: Lane) -> PipedriveRateLimitException:
+        state = refusal.state
+        log_event(
+            _log,
+            "daily_budget_refused",
+            logging.WARNING,
+            endpoint=endpoint,
+            lane=lane,
+            tokens=cost,
+            budget=refusal.budget,
+            spent=max(state.own_spent, state.server_spent or 0),
+            reserved=state.reserved,
+            resets_at=state.resets_at,
+        )
+        why = (
+            "Pipedrive has said that no tokens are left"
+            if state.exhausted
+            else f"{state.own_spent} spent by us, {state.reserved} reserved"
+            + ("" if state.server_spent is None else f", {state.server_spent} spent in all")
+        )
+        return PipedriveRateLimitException(
+            f"the daily token budget ({refusal.budget} for lane {lane.value} on {state.day}) has no room for"
+            f" {cost} more: {why}",
+            kind="daily",
+            resets_at=state.resets_at,
+            retry_after=state.seconds_to_reset,
+            context=ErrorContext(endpoint=endpoint),
+        )

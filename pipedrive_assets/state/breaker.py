@@ -1,0 +1,149 @@
+"""The circuit breaker's memory, shared by every process that calls the same account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from sqlalchemy import Connection, select
+
+from pipedrive_assets.state import tables
+from pipedrive_assets.state.database import Database
+
+TIMEOUT_CAP_SECONDS = 3600.0
+
+
+class BreakerState(StrEnum):
+    """Closed: requests pass. Open: none does. Half-open: one probe is under way."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerSnapshot:
+    """The breaker at one moment; times in epoch seconds.
+
+    ``failures`` counts in a row, ``opens`` how often it opened since it last closed. ``probe_owner`` may send
+    one request until ``probe_expires_at``; then the right passes to the next who asks, so that a killed
+    prober does not keep the breaker open for ever.
+    """
+
+    state: BreakerState = BreakerState.CLOSED
+    failures: int = 0
+    opens: int = 0
+    next_try_at: float = 0.0
+    probe_owner: str | None = None
+    probe_expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """What a call did to the breaker; ``allowed`` tells whether a request may be sent."""
+
+    before: BreakerSnapshot
+    after: BreakerSnapshot
+    allowed: bool = True
+
+    @property
+    def changed(self) -> bool:
+        """Whether the state is another one now."""
+        return self.before.state is not self.after.state
+
+
+class BreakerStore:
+    """Each method is one transition in one transaction."""
+
+    def __init__(self, database: Database, account: str) -> None:
+        self._database = database
+        self._account = account
+
+    def snapshot(self) -> BreakerSnapshot:
+        """The breaker as it is."""
+        with self._database.read() as connection:
+            return self._load(connection)
+
+    def admit(self, owner: str, *, now: float, probe_seconds: float) -> Transition:
+        """Ask to send a request; once the pause is over, one owner at a time gets the probe."""
+        current = self.snapshot()
+        if current.state is BreakerState.CLOSED:
+            return Transition(current, current)
+        with self._database.begin() as connection:
+            current = self._load(connection)
+            probing = current.probe_expires_at is not None and now < current.probe_expires_at
+            if current.state is BreakerState.CLOSED:
+                return Transition(current, current)
+            if now < current.next_try_at or (current.state is BreakerState.HALF_OPEN and probing):
+                return Transition(current, current, allowed=False)
+            probe = replace(
+                current,
+                state=BreakerState.HALF_OPEN,
+                probe_owner=owner,
+                probe_expires_at=now + probe_seconds,
+            )
+            self._save(connection, probe, now)
+            return Transition(current, probe)
+
+    def record_success(self, owner: str, *, now: float) -> Transition:
+        """An answer came; it closes the breaker only if it is the probe's."""
+        current = self.snapshot()
+        if current == BreakerSnapshot():
+            return Transition(current, current)
+        with self._database.begin() as connection:
+            current = self._load(connection)
+            is_probe = current.state is BreakerState.HALF_OPEN and current.probe_owner == owner
+            if current.state is not BreakerState.CLOSED and not is_probe:
+                # An answer to a request from before the breaker opened says nothing about now.
+                return Transition(current, current)
+            after = BreakerSnapshot()
+            self._save(connection, after, now)
+            return Transition(current, after)
+
+    def record_failure(self, owner: str, *, now: float, threshold: int, timeout: float) -> Transition:
+        """No answer, or a server error; opens at ``threshold`` in a row, or at once if it was the probe."""
+        with self._database.begin() as connection:
+            current = self._load(connection)
+            is_probe = current.state is BreakerState.HALF_OPEN and current.probe_owner == owner
+            if current.state is not BreakerState.CLOSED and not is_probe:
+                return Transition(current, current)
+            failures = current.failures + 1
+            if is_probe or failures >= threshold:
+                pause = min(TIMEOUT_CAP_SECONDS, timeout * 2.0 ** min(current.opens, 20))
+                after = BreakerSnapshot(
+                    BreakerState.OPEN, failures, current.opens + 1, next_try_at=now + max(pause, 0.0)
+                )
+            else:
+                after = replace(current, failures=failures)
+            self._save(connection, after, now)
+            return Transition(current, after)
+
+    def _load(self, connection: Connection) -> BreakerSnapshot:
+        breakers = tables.breakers
+        row = connection.execute(select(breakers).where(breakers.c.account == self._account)).one_or_none()
+        if row is None:
+            return BreakerSnapshot()
+        return BreakerSnapshot(
+            BreakerState(row.state),
+            row.failures,
+            row.opens,
+            row.next_try_at,
+            row.probe_owner,
+            row.probe_expires_at,
+        )
+
+    def _save(self, connection: Connection, snapshot: BreakerSnapshot, now: float) -> None:
+        self._database.upsert(
+            connection,
+            tables.breakers,
+            {
+                "account": self._account,
+                "state": snapshot.state.value,
+                "failures": snapshot.failures,
+                "opens": snapshot.opens,
+                "next_try_at": snapshot.next_try_at,
+                "probe_owner": snapshot.probe_owner,
+                "probe_expires_at": snapshot.probe_expires_at,
+                "changed_at": now,
+            },
+        )

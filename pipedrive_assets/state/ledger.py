@@ -1,0 +1,319 @@
+"""The token ledger: what an account has spent today, and what requests under way may still cost.
+
+A request reserves its price before it leaves and settles when the answer is there. What is reserved counts
+as spent, so no interleaving of threads and processes can promise the same token twice. Two ceilings hold:
+our own spending stays within the budget, and all spending the server reports, ours and that of others,
+within the limit the server reports. A budget set by hand therefore limits us, not our neighbours.
+
+Days are the server's (reference section 2.1). A request under way at midnight may be charged to either day,
+so what is still open from yesterday counts against today too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import uuid4
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from pipedrive_assets.clock import Clock
+from pipedrive_assets.state import tables
+from pipedrive_assets.state.database import Database
+from pipedrive_assets.state.lanes import Lane
+from pipedrive_assets.state.process import ProcessId
+from pipedrive_assets.state.reclaim import Reclaimed, reclaim
+from pipedrive_assets.state.server_clock import day_of, learn_offset, reset_after, server_offset
+from pipedrive_assets.state.spend import SpendLine, charge, drop_spend, spend_of
+
+BudgetRule = Callable[[int | None], int]
+"""Tokens that may be spent in a day, given the limit of the last header (None: never seen)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Tokens set aside for one request that leaves at ``slot_at`` (epoch seconds)."""
+
+    reservation_id: str
+    tokens: int
+    day: str
+    slot_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class DayState:
+    """One account and day: all figures in tokens, None where no header has said."""
+
+    day: str
+    own_spent: int
+    reserved: int
+    header_limit: int | None
+    server_limit: int | None
+    server_spent: int | None
+    exhausted: bool
+    server_now: float
+
+    @property
+    def resets_at(self) -> datetime:
+        """When the next budget begins (UTC)."""
+        return reset_after(self.day)
+
+    @property
+    def seconds_to_reset(self) -> float:
+        """Time until then, by the server's clock."""
+        return max(0.0, self.resets_at.timestamp() - self.server_now)
+
+    def available(self, budget: int) -> int:
+        """Tokens a further request may reserve, never negative."""
+        if self.exhausted:
+            return 0
+        free = budget - self.own_spent
+        if self.server_limit is not None and self.server_spent is not None:
+            free = min(free, self.server_limit - self.server_spent)
+        return max(0, free - self.reserved)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a reservation was not made: ``budget`` tokens were allowed, the rest is in ``state``."""
+
+    budget: int
+    state: DayState
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Daily token headers of one answer (reference section 2.4); None where a header was missing."""
+
+    limit: int | None = None
+    remaining: int | None = None
+
+
+class TokenLedger:
+    """The ledger of one account; every method is one transaction, or part of the caller's."""
+
+    def __init__(self, database: Database, clock: Clock, account: str) -> None:
+        self._database = database
+        self._clock = clock
+        self.account = account
+
+    def day(self, at: float | None = None) -> DayState:
+        """The day that a moment (this host's epoch seconds, now by default) belongs to at the server."""
+        with self._database.read() as connection:
+            return self._day(connection, self._clock.time() if at is None else at)
+
+    def reserve(
+        self,
+        tokens: int,
+        endpoint: str,
+        lane: Lane,
+        *,
+        slot_at: float,
+        lifetime: float,
+        budget: BudgetRule | None,
+    ) -> Reservation | Refusal:
+        """Set ``tokens`` aside for a request at ``slot_at``, unless the day's budget has no room for them.
+
+        ``lifetime`` is how many seconds after its slot the request can at most be under way; past it the
+        reservation is taken for lost. Without a ``budget`` only an exhausted day refuses.
+        """
+        with self._database.begin() as connection:
+            refusal = self._refusal(connection, tokens, slot_at, budget)
+            if refusal is not None and self.reclaim().reservations:
+                refusal = self._refusal(connection, tokens, slot_at, budget)
+            if refusal is not None:
+                return refusal
+            day = day_of(slot_at + self._offset(connection))
+            reservation = Reservation(uuid4().hex, tokens, day, slot_at)
+            owner = ProcessId.current()
+            connection.execute(
+                insert(tables.reservations).values(
+                    reservation_id=reservation.reservation_id,
+                    account=self.account,
+                    day=day,
+                    tokens=tokens,
+                    endpoint=endpoint,
+                    lane=lane.value,
+                    host=owner.host,
+                    pid=owner.pid,
+                    started=owner.started,
+                    slot_at=slot_at,
+                    expires_at=slot_at + lifetime,
+                )
+            )
+            return reservation
+
+    def move(self, reservation_id: str, slot_at: float, *, lifetime: float) -> None:
+        """Let a reserved request leave at another time; it stays on its day's account until it settles."""
+        with self._database.begin() as connection:
+            connection.execute(
+                update(tables.reservations)
+                .where(tables.reservations.c.reservation_id == reservation_id)
+                .values(slot_at=slot_at, expires_at=slot_at + lifetime)
+            )
+
+    def settle(
+        self,
+        reservation_id: str,
+        *,
+        charged: int,
+        seen: Observation | None = None,
+        server_time: datetime | None = None,
+    ) -> None:
+        """Replace a reservation by what the request cost, on the day of the answer's ``Date``.
+
+        A second settlement of the same reservation changes nothing; one that had been reclaimed is corrected.
+        """
+        entries = tables.reservations
+        now = self._clock.time()
+        with self._database.begin() as connection:
+            if server_time is not None:
+                self.learn_server_time(server_time)
+            entry = connection.execute(
+                select(entries).where(entries.c.reservation_id == reservation_id)
+            ).one_or_none()
+            answered_on = None if server_time is None else day_of(server_time.timestamp())
+            if entry is not None:
+                connection.execute(delete(entries).where(entries.c.reservation_id == reservation_id))
+                line = SpendLine(entry.day, entry.endpoint, Lane(entry.lane), 1, charged)
+                if entry.reclaimed_tokens:
+                    charge(self._database, connection, self.account, line.refunded(entry.reclaimed_tokens))
+                charge(self._database, connection, self.account, line.on(answered_on or entry.day))
+            if seen is not None:
+                day = answered_on or day_of(now + self._offset(connection))
+                self._observe(connection, day, seen, now)
+
+    def cancel(self, reservation_id: str) -> None:
+        """Give back the tokens of a request that was never sent."""
+        with self._database.begin() as connection:
+            connection.execute(
+                delete(tables.reservations).where(tables.reservations.c.reservation_id == reservation_id)
+            )
+
+    def reclaim(self) -> Reclaimed:
+        """Clear away reservations whose process is gone or whose time is over, each exactly once."""
+        with self._database.begin() as connection:
+            return reclaim(self._database, connection, self.account, self._clock.time())
+
+    def learn_server_time(self, server_time: datetime) -> None:
+        """Note what an answer that has just come in says about the server's clock."""
+        with self._database.begin() as connection:
+            learn_offset(
+                self._database,
+                connection,
+                self.account,
+                ProcessId.current().host,
+                server_time=server_time,
+                now=self._clock.time(),
+            )
+
+    def spend(self, day: str) -> tuple[SpendLine, ...]:
+        """What was settled on a day, by endpoint and lane, dearest first."""
+        with self._database.read() as connection:
+            return spend_of(connection, self.account, day)
+
+    def absorb(self, provisional: TokenLedger) -> None:
+        """Take over what was booked under another name before the account was known."""
+        if provisional.account == self.account:
+            return
+        days = tables.ledger_days
+        entries = tables.reservations
+        with self._database.begin() as connection:
+            for line in drop_spend(connection, provisional.account):
+                charge(self._database, connection, self.account, line)
+            for row in connection.execute(select(days).where(days.c.account == provisional.account)).all():
+                if row.server_limit is not None and row.server_spent is not None:
+                    seen = Observation(row.server_limit, row.server_limit - row.server_spent)
+                    self._observe(connection, row.day, seen, row.observed_at)
+            connection.execute(delete(days).where(days.c.account == provisional.account))
+            connection.execute(
+                update(entries).where(entries.c.account == provisional.account).values(account=self.account)
+            )
+            host = ProcessId.current().host
+            offset = server_offset(connection, provisional.account, host)
+            now = self._clock.time()
+            if offset:
+                self.learn_server_time(datetime.fromtimestamp(now + offset - 0.5).astimezone())
+
+    def _offset(self, connection: Connection) -> float:
+        return server_offset(connection, self.account, ProcessId.current().host)
+
+    def _refusal(
+        self, connection: Connection, tokens: int, slot_at: float, budget: BudgetRule | None
+    ) -> Refusal | None:
+        state = self._day(connection, slot_at)
+        if budget is None:
+            return Refusal(0, state) if state.exhausted else None
+        allowed = budget(state.header_limit)
+        fits = allowed > 0 and not state.exhausted and tokens <= state.available(allowed)
+        return None if fits else Refusal(allowed, state)
+
+    def _day(self, connection: Connection, at: float) -> DayState:
+        days, entries, limits = tables.ledger_days, tables.reservations, tables.ledger_limits
+        server_now = at + self._offset(connection)
+        day = day_of(server_now)
+        row = connection.execute(
+            select(days).where(days.c.account == self.account, days.c.day == day)
+        ).one_or_none()
+        reserved = connection.scalar(
+            select(func.coalesce(func.sum(entries.c.tokens), 0)).where(
+                entries.c.account == self.account,
+                entries.c.reclaimed_tokens.is_(None),
+                entries.c.day <= day,
+            )
+        )
+        header_limit = connection.scalar(
+            select(limits.c.header_limit).where(limits.c.account == self.account)
+        )
+        return DayState(
+            day=day,
+            own_spent=0 if row is None else row.own_spent,
+            reserved=reserved or 0,
+            header_limit=header_limit,
+            server_limit=None if row is None else row.server_limit,
+            server_spent=None if row is None else row.server_spent,
+            exhausted=row is not None and row.exhausted,
+            server_now=server_now,
+        )
+
+    def _observe(self, connection: Connection, day: str, seen: Observation, now: float) -> None:
+        """Note the daily headers; answers overtake each other, so within a day spending only grows."""
+        days, limits = tables.ledger_days, tables.ledger_limits
+        if seen.limit is None and seen.remaining is None:
+            return
+        known = connection.scalar(select(limits.c.header_limit).where(limits.c.account == self.account))
+        if seen.limit is not None and seen.limit != known:
+            values = {"account": self.account, "header_limit": seen.limit, "observed_at": now}
+            self._database.upsert(connection, limits, values)
+        if seen.remaining is None:
+            return
+        row = connection.execute(
+            select(days).where(days.c.account == self.account, days.c.day == day)
+        ).one_or_none()
+        limit = seen.limit if seen.limit is not None else known
+        before = None if row is None else row.server_spent
+        spent = before if limit is None else max(before or 0, limit - seen.remaining)
+        exhausted = seen.remaining <= 0 or (row is not None and row.exhausted)
+        # More tokens bought in the course of the day: the one thing that reopens it.
+        if (
+            seen.remaining > 0
+            and row is not None
+            and limit is not None
+            and limit > (row.server_limit or limit)
+        ):
+            exhausted = False
+        self._database.upsert(
+            connection,
+            days,
+            {
+                "account": self.account,
+                "day": day,
+                "own_spent": 0,
+                "server_limit": limit,
+                "server_spent": spent,
+                "observed_at": now,
+                "exhausted": exhausted,
+            },
+            keep=("own_spent",),
+        )

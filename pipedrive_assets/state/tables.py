@@ -1,0 +1,138 @@
+"""The tables of the state store. ``migrations/`` creates them; a test compares both.
+
+Times are seconds since the epoch (``Double``), because SQLite has no time type and whole microseconds
+survive in a double. Days are ISO dates of the server's calendar (UTC).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Double, Index, Integer, MetaData, String, Table
+
+metadata = MetaData()
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("token_key", String(64), primary_key=True),
+    Column("company_id", Integer, nullable=False),
+    Column("company_name", String, nullable=False),
+    Column("company_domain", String, nullable=False),
+    Column("user_id", Integer, nullable=False),
+    Column("user_name", String, nullable=False),
+    Column("is_admin", Boolean, nullable=False),
+    Column("remembered_at", Double, nullable=False),
+)
+
+server_clocks = Table(
+    "server_clocks",
+    metadata,
+    Column("account", String, primary_key=True),
+    Column("host", String, primary_key=True),
+    Column("offset_seconds", Double, nullable=False),
+    Column("learned_at", Double, nullable=False),
+)
+
+ledger_limits = Table(
+    "ledger_limits",
+    metadata,
+    Column("account", String, primary_key=True),
+    Column("header_limit", Integer, nullable=False),
+    Column("observed_at", Double, nullable=False),
+)
+
+ledger_days = Table(
+    "ledger_days",
+    metadata,
+    Column("account", String, primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("own_spent", Integer, nullable=False),
+    Column("server_limit", Integer),
+    Column("server_spent", Integer),
+    Column("observed_at", Double),
+    Column("exhausted", Boolean, nullable=False),
+)
+
+ledger_spend = Table(
+    "ledger_spend",
+    metadata,
+    Column("account", String, primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("endpoint", String, primary_key=True),
+    Column("lane", String(16), primary_key=True),
+    Column("requests", Integer, nullable=False),
+    Column("tokens", Integer, nullable=False),
+)
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("reservation_id", String(32), primary_key=True),
+    Column("account", String, nullable=False),
+    Column("day", String(10), nullable=False),
+    Column("tokens", Integer, nullable=False),
+    Column("endpoint", String, nullable=False),
+    Column("lane", String(16), nullable=False),
+    Column("host", String, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started", Double, nullable=False),
+    Column("slot_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    # NULL while open; after a reclaim what was counted as spent, so that a late answer is not counted twice.
+    Column("reclaimed_tokens", Integer),
+    Index("reservations_of_account", "account", "reclaimed_tokens"),
+)
+
+windows = Table(
+    "windows",
+    metadata,
+    Column("window_key", String, primary_key=True),
+    Column("header_limit", Integer),
+    Column("not_before", Double, nullable=False),
+)
+
+window_slots = Table(
+    "window_slots",
+    metadata,
+    Column("slot_id", Integer, primary_key=True),
+    Column("window_key", String, nullable=False),
+    Column("slot_at", Double, nullable=False),
+    Index("window_slots_by_time", "window_key", "slot_at"),
+)
+
+breakers = Table(
+    "breakers",
+    metadata,
+    Column("account", String, primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("opens", Integer, nullable=False),
+    Column("next_try_at", Double, nullable=False),
+    Column("probe_owner", String),
+    Column("probe_expires_at", Double),
+    Column("changed_at", Double, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("account", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("lease_id", String(32), nullable=False),
+    Column("owner", String, nullable=False),
+    Column("host", String, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started", Double, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+)
+
+watermarks = Table(
+    "watermarks",
+    metadata,
+    Column("account", String, primary_key=True),
+    Column("entity", String, primary_key=True),
+    Column("watermark", Double),
+    Column("head", Double),
+    Column("rows", Integer),
+    Column("recorded_at", Double, nullable=False),
+)
