@@ -13,7 +13,7 @@ import orjson
 from pipedrive_assets.warehouse.moments import from_sql, to_sql
 from pipedrive_assets.warehouse.names import identifiers, meta_table
 
-_JSON_COLUMNS = ("coverage_before", "coverage_after", "error_samples")
+JSON_COLUMNS = ("coverage_before", "coverage_after", "error_samples")
 SCALAR_COLUMNS = (
     "entity",
     "run_id",
@@ -44,9 +44,9 @@ SCALAR_COLUMNS = (
 
 def append(connection: duckdb.DuckDBPyConnection, result: Mapping[str, Any], *, now: datetime) -> None:
     """Record ``result``; a field without a column of its own goes into ``details``."""
-    known = {*SCALAR_COLUMNS, *_JSON_COLUMNS}
+    known = {*SCALAR_COLUMNS, *JSON_COLUMNS}
     row = {name: _scalar(result.get(name)) for name in SCALAR_COLUMNS}
-    row |= {name: _json(result.get(name, ())) for name in _JSON_COLUMNS}
+    row |= {name: _json(result.get(name, ())) for name in JSON_COLUMNS}
     row["details"] = _json({name: value for name, value in result.items() if name not in known})
     row["recorded_at"] = now
     marks = ", ".join("?" for _ in row)
@@ -57,7 +57,7 @@ def append(connection: duckdb.DuckDBPyConnection, result: Mapping[str, Any], *, 
 
 def recent(connection: duckdb.DuckDBPyConnection, limit: int) -> list[dict[str, Any]]:
     """The last ``limit`` runs, newest first: moments aware UTC, JSON parsed, details spread out again."""
-    names = (*SCALAR_COLUMNS, *_JSON_COLUMNS, "details", "recorded_at")
+    names = (*SCALAR_COLUMNS, *JSON_COLUMNS, "details", "recorded_at")
     found = connection.execute(
         f"""
         SELECT {identifiers(names)}
@@ -71,7 +71,7 @@ def recent(connection: duckdb.DuckDBPyConnection, limit: int) -> list[dict[str, 
     for values in found:
         run = dict(zip(names, values, strict=True))
         run = {name: from_sql(each) if isinstance(each, datetime) else each for name, each in run.items()}
-        run |= {name: orjson.loads(run[name]) for name in _JSON_COLUMNS}
+        run |= {name: orjson.loads(run[name]) for name in JSON_COLUMNS}
         run |= orjson.loads(run.pop("details"))
         runs.append(run)
     return runs
