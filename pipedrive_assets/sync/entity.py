@@ -102,13 +102,19 @@ def _sync_stream(job: EntityJob, stream: Stream, covered: IntervalSet) -> str | 
     except PipedriveApiException as error:
         if stream.optional_fields and error.status in (BAD_REQUEST, FORBIDDEN):
             # Some of the extra fields exist only on some plans; the records matter more.
-            log_event(logger, "optional_fields_refused", logging.WARNING, entity=job.spec.name, status=error.status)
+            log_event(
+                logger, "optional_fields_refused", logging.WARNING, entity=job.spec.name, status=error.status
+            )
             return _sync_stream(job, _without_optional_fields(stream), covered)
         if not _is_closed(error):
             raise
         log_event(
-            logger, "stream_not_open", logging.WARNING,
-            entity=job.spec.name, stream=stream.name, status=error.status,
+            logger,
+            "stream_not_open",
+            logging.WARNING,
+            entity=job.spec.name,
+            stream=stream.name,
+            status=error.status,
         )
         return str(error)
     return None
@@ -128,7 +134,7 @@ def _without_optional_fields(stream: Stream) -> Stream:
 
 
 def _is_closed(error: PipedriveApiException) -> bool:
-    """Whether ``error`` says that plan or rights do not open the endpoint, rather than that something broke."""
+    """Whether plan or rights do not open the endpoint, rather than something being broken."""
     if isinstance(error, PipedriveAuthException):
         return error.kind in ("permission", "scope")
     return isinstance(error, PipedriveQuotaException) or error.status == FEATURE_NOT_ENABLED
@@ -219,9 +225,17 @@ def _spans(coverage: Mapping[str, IntervalSet]) -> tuple[CoverageSpan, ...]:
 
 def _record(context: SyncContext, result: SyncResult) -> None:
     log_event(
-        logger, "entity_synced", logging.ERROR if result.status is SyncStatus.FAILED else logging.INFO,
-        entity=result.entity, status=result.status.value, rows=result.fetched, created=result.created,
-        updated=result.updated, unchanged=result.unchanged, tokens=result.tokens, requests=result.requests,
+        logger,
+        "entity_synced",
+        logging.ERROR if result.status is SyncStatus.FAILED else logging.INFO,
+        entity=result.entity,
+        status=result.status.value,
+        rows=result.fetched,
+        created=result.created,
+        updated=result.updated,
+        unchanged=result.unchanged,
+        tokens=result.tokens,
+        requests=result.requests,
         seconds=round(result.seconds, 2),
     )
     if not result.dry_run:

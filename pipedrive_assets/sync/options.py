@@ -37,11 +37,12 @@ class Source(StrEnum):
 class SyncOptions(BaseModel):
     """How one entity is to be synced.
 
-    ``since``/``until`` bound ``update_time`` (UTC, whole seconds, half open; None is open).
-    ``tier`` syncs only the streams of that tier (None: all), since an entity may have a stream too dear for
-    its own rhythm (archived leads). ``limit`` stops after that many rows and then records no coverage. ``page_size`` caps the rows asked
-    for per request. ``deadline`` is the moment (UTC) after which no further page is asked for.
-    ``dry_run`` fetches and compares but writes nothing.
+    ``since``/``until`` bound ``update_time`` (UTC, whole seconds, half open; None is open). ``tier`` syncs only
+    the streams of that tier (None: all), since an entity may have a stream too dear for its own rhythm
+    (archived leads). ``limit`` stops after that many rows and then records no coverage. ``page_size`` caps
+    the rows asked for per request. ``deadline`` is the moment (UTC) after which no further page is asked
+    for. ``lane`` is on whose account tokens are spent, ``source`` what is stored as ``_source``. ``dry_run``
+    fetches and compares but writes nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,13 +70,17 @@ class SyncOptions(BaseModel):
     def _whole_seconds(cls, value: datetime | None) -> datetime | None:
         # v2 answers 400 to fractional seconds in a time filter (reference section 5.1).
         if value is not None and value.microsecond:
-            raise ValueError(f"{value.isoformat()} has fractional seconds; the API's time filters take whole seconds")
+            raise ValueError(
+                f"{value.isoformat()} has fractional seconds; the API's time filters take whole seconds"
+            )
         return value
 
     @model_validator(mode="after")
     def _ordered(self) -> SyncOptions:
         if self.since is not None and self.until is not None and self.since >= self.until:
-            raise ValueError(f"since ({self.since.isoformat()}) must be before until ({self.until.isoformat()})")
+            raise ValueError(
+                f"since ({self.since.isoformat()}) must be before until ({self.until.isoformat()})"
+            )
         if self.mode is SyncMode.FULL and (self.since or self.until):
             raise ValueError("mode full takes no since and no until; use mode window")
         return self

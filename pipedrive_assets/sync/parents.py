@@ -59,6 +59,10 @@ class ParentScan:
         self._stream = stream
         self._fan = fan
         self._parent: EntitySpec = spec_of(fan.parent)
+        column = job.spec.parent_column
+        if column is None:
+            raise ValueError(f"{job.spec.name} has no column that holds the id of its parent")
+        self._column = column
         self._batcher = Batcher(job.spec, job.options, job.context, job.tally)
         self._read_parents: list[ParentId] = []
         self._read_at: datetime | None = None
@@ -107,7 +111,9 @@ class ParentScan:
         query_hash = self._hash(interval.start)
         position = None
         if self._job.options.limit is None:
-            position = self._job.context.warehouse.position(self._job.spec.name, self._stream.name, query_hash)
+            position = self._job.context.warehouse.position(
+                self._job.spec.name, self._stream.name, query_hash
+            )
         if position is not None and position.token is not None:
             token = _Token.model_validate(position.token)
             end = min(token.end, interval.end)
@@ -131,7 +137,7 @@ class ParentScan:
             since=since,
             until=until,
             positive_column=self._fan.only_where_positive,
-            children=(self._job.spec.name, self._job.spec.parent_column),
+            children=(self._job.spec.name, self._column),
         )
 
     # Visiting -----------------------------------------------------------------------------------
@@ -193,7 +199,7 @@ class ParentScan:
                 position = self._position(window, last, finished)
         replaces = None
         if self._read_parents and self._read_at is not None:
-            replaces = ReplacedParents(job.spec.parent_column, tuple(self._read_parents), self._read_at)
+            replaces = ReplacedParents(self._column, tuple(self._read_parents), self._read_at)
         self._batcher.commit(coverage, position, replaces)
         self._read_parents.clear()
         self._read_at = None
@@ -203,7 +209,9 @@ class ParentScan:
         try:
             self._commit(window, finished=False)
         except PipedriveException as error:
-            log_event(logger, "progress_not_saved", logging.ERROR, entity=self._job.spec.name, error=str(error))
+            log_event(
+                logger, "progress_not_saved", logging.ERROR, entity=self._job.spec.name, error=str(error)
+            )
 
     def _position(self, window: _Window, last: ParentId, finished: bool) -> Position:
         return Position(

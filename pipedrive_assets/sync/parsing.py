@@ -63,7 +63,7 @@ class _Leftovers:
     def add(self, index: int, key: str, value: Any) -> None:
         self.by_row.setdefault(index, {})[key] = value
 
-    def column(self, length: int) -> pa.Array:
+    def column(self, length: int) -> pa.Array[Any]:
         texts: list[str | None] = [None] * length
         for index, leftovers in self.by_row.items():
             texts[index] = _dumps(leftovers)
@@ -88,7 +88,7 @@ class PipedriveParsingService:
         quarantine: list[QuarantinedValue] = []
         rows = self._usable(records, facts, quarantine)
         leftovers = _Leftovers()
-        arrays: dict[str, pa.Array] = {}
+        arrays: dict[str, pa.Array[Any]] = {}
         keys = [self._key_text(row, facts) for row in rows]
         for column in self._plain:
             array, misfits = to_array([row.get(column.name) for row in rows], column.type)
@@ -153,7 +153,7 @@ class PipedriveParsingService:
                     parts.append(str(row[name]))
         return "/".join(parts)
 
-    def _compute(self, column: Column, rows: Sequence[Mapping[str, Any]], facts: PageFacts) -> pa.Array:
+    def _compute(self, column: Column, rows: Sequence[Mapping[str, Any]], facts: PageFacts) -> pa.Array[Any]:
         values: list[Any]
         match column.computed:
             case Computed.PARENT_ID:
@@ -164,8 +164,8 @@ class PipedriveParsingService:
                 values = [facts.stream.name == "archived"] * len(rows)
         return pa.array(values, ARROW_TYPES[column.type])
 
-    def _custom_fields(self, rows: Sequence[Mapping[str, Any]], leftovers: _Leftovers) -> pa.Array:
-        """Set custom fields as JSON by hash; an unset one is left out, whether it came as null or not at all."""
+    def _custom_fields(self, rows: Sequence[Mapping[str, Any]], leftovers: _Leftovers) -> pa.Array[Any]:
+        """Custom fields as JSON by hash; an unset one is left out, whether null or absent."""
         texts: list[str | None] = []
         for index, row in enumerate(rows):
             if self.spec.custom_fields is CustomFields.FLAT:
@@ -191,7 +191,9 @@ class PipedriveParsingService:
                     leftovers.add(index, key, row[key])
         return unknown
 
-    def _add_marks(self, arrays: dict[str, pa.Array], rows: Sequence[Mapping[str, Any]], facts: PageFacts) -> None:
+    def _add_marks(
+        self, arrays: dict[str, pa.Array[Any]], rows: Sequence[Mapping[str, Any]], facts: PageFacts
+    ) -> None:
         """Bookkeeping columns; a record that calls itself deleted is a tombstone (reference section 5.2)."""
         count = len(rows)
         deleted = [row.get("is_deleted") is True or row.get("status") == "deleted" for row in rows]

@@ -71,7 +71,9 @@ class Scan:
 
     def query_hash(self, *facts: str) -> str:
         """Identity of the query: a position is continued only by the same one."""
-        text = "\n".join([self.stream.name, self.stream.path, self.order, str(self.since), str(self.until), *facts])
+        text = "\n".join(
+            [self.stream.name, self.stream.path, self.order, str(self.since), str(self.until), *facts]
+        )
         text += "\n" + "\n".join(f"{name}={value}" for name, value in sorted(self.params))
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
-from pipedrive_assets.sync.options import SyncMode, Source
+from pipedrive_assets.sync.options import Source, SyncMode
 
 
 class SyncStatus(StrEnum):

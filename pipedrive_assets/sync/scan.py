@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -180,7 +180,9 @@ class ListScan:
         try:
             self._commit(token, finished=False)
         except PipedriveException as error:
-            log_event(logger, "progress_not_saved", logging.ERROR, entity=self._job.spec.name, error=str(error))
+            log_event(
+                logger, "progress_not_saved", logging.ERROR, entity=self._job.spec.name, error=str(error)
+            )
 
     def _horizon(self, t0: datetime) -> datetime:
         return t0.replace(microsecond=0) - timedelta(seconds=self._job.context.settings.sync_overlap)
@@ -208,7 +210,7 @@ class ListScan:
         return Position(
             stream=self._scan.stream.name,
             query_hash=self._hash,
-            token=None if token is None else token.to_json(),
+            token=None if token is None else asdict(token),
             last_update_time=walk.newest,
             last_id=walk.last_id,
             t0=t0,
@@ -222,7 +224,11 @@ class ListScan:
 
     def _load_position(self) -> PageToken | None:
         job = self._job
-        if not self._scan.resumable or job.options.limit is not None or isinstance(self._scan.stream.fan, Variants):
+        if (
+            not self._scan.resumable
+            or job.options.limit is not None
+            or isinstance(self._scan.stream.fan, Variants)
+        ):
             return None
         position = job.context.warehouse.position(job.spec.name, self._scan.stream.name, self._hash)
         if position is None or position.token is None or position.catalog_version != job.catalog_version:
@@ -239,17 +245,20 @@ class ListScan:
             resumed=True,
             stored=True,
         )
-        log_event(logger, "scan_resumed", entity=job.spec.name, stream=self._scan.stream.name, rows=position.rows)
-        return PageToken.from_json(position.token)
+        log_event(
+            logger, "scan_resumed", entity=job.spec.name, stream=self._scan.stream.name, rows=position.rows
+        )
+        return PageToken(**position.token)
 
     def _start_over(self) -> list[Scan]:
         """Scans in place of one whose stored cursor the server refuses."""
         scan, walk = self._scan, self._walk
-        log_event(logger, "cursor_refused", logging.WARNING, entity=self._job.spec.name, stream=scan.stream.name)
+        log_event(
+            logger, "cursor_refused", logging.WARNING, entity=self._job.spec.name, stream=scan.stream.name
+        )
         if walk.t0 is not None:
             self._batcher.commit(position=self._position(walk.t0, None, finished=True))
         if scan.order is Order.UPDATE_ASC and scan.since is not None and walk.newest is not None and walk.t0:
             covered_to = max(scan.since, min(walk.newest.replace(microsecond=0), self._horizon(walk.t0)))
             return rest_of(scan, covered_to)
         return [scan]
-

@@ -1,29 +1,172 @@
 """Puts the rooms together for one run: from settings to something that can sync.
 
-Commands and Dagster's resource open a :class:`Session`; it is built from parts so that a resource may bring its
-own. Nothing is asked of the network, and no warehouse is touched, before the first use of ``account``.
+Commands and Dagster's resource open a :class:`Session`. Opening asks nothing of the network and does not
+touch the warehouse; the first use of ``account`` does both, so that a wrong token fails before anything is
+written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from random import Random
 from uuid import uuid4
 
-from pipedrive_assets.api.auth import ApiTokenAuth, Auth, token_fingerprint
+from pipedrive_assets.api.auth import TokenAuth
+from pipedrive_assets.api.circuit_breaker import CircuitBreaker
 from pipedrive_assets.api.client import PipedriveClient
 from pipedrive_assets.api.memory import PipedriveMemoryManager
+from pipedrive_assets.api.memory_probe import SystemProbe
 from pipedrive_assets.api.paginator import PipedrivePaginator
+from pipedrive_assets.api.rate_limit import BudgetState, PipedriveRateLimitManager
+from pipedrive_assets.catalog import resolve_entities
 from pipedrive_assets.catalog import spec as spec_of
 from pipedrive_assets.clock import Clock, SystemClock
 from pipedrive_assets.exceptions import PipedriveConfigException
 from pipedrive_assets.settings import PipedriveSettings
-from pipedrive_assets.state.accounts import AccountIdentity
+from pipedrive_assets.state.account import AccountIdentity
 from pipedrive_assets.state.store import StateStore
 from pipedrive_assets.sync.context import Progress, SyncContext, ignore_progress
 from pipedrive_assets.sync.entity import sync_entity
 from pipedrive_assets.sync.options import SyncOptions
 from pipedrive_assets.sync.result import SyncResult
 from pipedrive_assets.warehouse.store import Warehouse
+
+
+class Session:
+    """One run's view of one account; made by :func:`open_session`."""
+
+    def __init__(
+        self, settings: PipedriveSettings, state: StateStore, run_id: str, clock: Clock, exits: ExitStack
+    ) -> None:
+        self.settings = settings
+        self.state = state
+        self.run_id = run_id
+        self.clock = clock
+        self.memory = PipedriveMemoryManager(settings, SystemProbe())
+        self.warehouse = Warehouse(
+            settings.warehouse,
+            lock_timeout=settings.warehouse_lock_timeout,
+            memory_limit_mb=settings.warehouse_memory_limit_mb,
+            threads=settings.warehouse_threads,
+            clock=clock,
+        )
+        self._auth = _auth(settings)
+        self._exits = exits
+        exits.callback(self.warehouse.close)
+
+    @cached_property
+    def account(self) -> AccountIdentity:
+        """Company and user behind the token; asked once per token, then remembered by the state store.
+
+        Errors raised: ``PipedriveAuthException`` for a wrong token; ``PipedriveWarehouseException`` where the
+        warehouse holds another company.
+        """
+        identity = self.state.account_of(self._auth.fingerprint)
+        if identity is None:
+            identity = self.identify()
+        self.warehouse.bind(identity)
+        return identity
+
+    @property
+    def account_key(self) -> str:
+        """Name under which the state store keeps this account."""
+        return str(self.account.company_id)
+
+    @cached_property
+    def client(self) -> PipedriveClient:
+        """The door to the API, spending on the account's budget."""
+        return self._open_client(self.account_key)
+
+    @cached_property
+    def paginator(self) -> PipedrivePaginator:
+        """Reads lists through :attr:`client`."""
+        return PipedrivePaginator(self.client, self.memory)
+
+    @property
+    def entities(self) -> tuple[str, ...]:
+        """Names of the enabled entities, in sync order."""
+        return resolve_entities(self.settings.enabled_entities)
+
+    def identify(self) -> AccountIdentity:
+        """Ask the API who the token belongs to (2 tokens) and remember the answer; writes no warehouse."""
+        client = self._open_client(f"token:{self._auth.fingerprint[:16]}")
+        identity = client.identity()
+        self.state.remember_account(self._auth.fingerprint, identity)
+        # What was spent before the company was known belongs to the company's budget.
+        self._limiter.bind(str(identity.company_id))
+        return identity
+
+    def sync(
+        self,
+        entity: str,
+        options: SyncOptions | None = None,
+        on_progress: Callable[[Progress], None] = ignore_progress,
+    ) -> SyncResult:
+        """Sync one entity; see :func:`pipedrive_assets.sync.entity.sync_entity`."""
+        context = SyncContext(
+            settings=self.settings,
+            paginator=self.paginator,
+            memory=self.memory,
+            warehouse=self.warehouse,
+            state=self.state,
+            account=self.account_key,
+            run_id=self.run_id,
+            clock=self.clock,
+            on_progress=on_progress,
+        )
+        return sync_entity(spec_of(entity), options or SyncOptions(), context)
+
+    def budget(self) -> BudgetState:
+        """Tokens of the account's day: budget, spent, reserved, left."""
+        return self._limiter.budget()
+
+    @cached_property
+    def _limiter(self) -> PipedriveRateLimitManager:
+        known = self.state.account_of(self._auth.fingerprint)
+        return PipedriveRateLimitManager(
+            self.state,
+            self.settings,
+            clock=self.clock,
+            token_key=self._auth.fingerprint,
+            account=None if known is None else str(known.company_id),
+        )
+
+    def _open_client(self, account: str) -> PipedriveClient:
+        return self._exits.enter_context(
+            PipedriveClient(
+                self.settings,
+                self._auth,
+                self._limiter,
+                CircuitBreaker.from_settings(self.state.breaker(account), self.settings, self.clock),
+                clock=self.clock,
+                # Jitter spreads retries; nothing depends on its being hard to guess.
+                random=Random(),  # noqa: S311
+            )
+        )
+
+
+@contextmanager
+def open_session(
+    settings: PipedriveSettings, *, run_id: str | None = None, clock: Clock | None = None
+) -> Iterator[Session]:
+    """Open a session for ``settings``; ``run_id`` is stored with every row it writes (default: a new one).
+
+    Errors raised: ``PipedriveConfigException`` without a token, ``PipedriveStateException`` if the state
+    store cannot be used.
+    """
+    _auth(settings)
+    clock = clock or SystemClock()
+    with ExitStack() as exits:
+        state = exits.enter_context(StateStore.open(settings.state_url, clock=clock))
+        yield Session(settings, state, run_id or f"cli-{uuid4()}", clock, exits)
+
+
+def _auth(settings: PipedriveSettings) -> TokenAuth:
+    if settings.token is None:
+        raise PipedriveConfigException(
+            "PIPEDRIVE_TOKEN is not set: copy your personal API token from Pipedrive (Settings, Personal"
+            " preferences, API), or try `pipedrive-assets demo`, which needs none"
+        )
+    return TokenAuth(settings.token.get_secret_value())

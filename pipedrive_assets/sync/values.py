@@ -38,16 +38,23 @@ class ValueMisfit(ValueError):
     """Raised by a converter for a value that the column cannot hold."""
 
 
-def to_array(values: Sequence[Any], column_type: ColumnType) -> tuple[pa.Array, list[Misfit]]:
+def to_array(values: Sequence[Any], column_type: ColumnType) -> tuple[pa.Array[Any], list[Misfit]]:
     """Convert one column of a page; the array is as long as ``values``, misfits are NULL in it."""
     fast = _FAST[column_type]
     try:
         return fast(values), []
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, TypeError, ValueError):
+    except (
+        pa.ArrowInvalid,
+        pa.ArrowTypeError,
+        pa.ArrowNotImplementedError,
+        OverflowError,
+        TypeError,
+        ValueError,
+    ):
         return _one_by_one(values, column_type)
 
 
-def _one_by_one(values: Sequence[Any], column_type: ColumnType) -> tuple[pa.Array, list[Misfit]]:
+def _one_by_one(values: Sequence[Any], column_type: ColumnType) -> tuple[pa.Array[Any], list[Misfit]]:
     convert = _SLOW[column_type]
     misfits: list[Misfit] = []
     converted: list[Any] = []
@@ -91,24 +98,24 @@ def parse_timestamp(text: str) -> datetime | None:
 _NONE = type(None)
 
 
-def _fast_integer(values: Sequence[Any]) -> pa.Array:
+def _fast_integer(values: Sequence[Any]) -> pa.Array[Any]:
     # Arrow silently cuts 1.5 to 1, so only true integers may go this way.
     if not {type(value) for value in values} <= {int, _NONE}:
         raise TypeError("not all integers")
     return pa.array(values, pa.int64())
 
 
-def _fast_number(values: Sequence[Any]) -> pa.Array:
+def _fast_number(values: Sequence[Any]) -> pa.Array[Any]:
     if not {type(value) for value in values} <= {int, float, _NONE}:
         raise TypeError("not all numbers")
     return pa.array(values, pa.float64())
 
 
-def _fast_text(values: Sequence[Any]) -> pa.Array:
+def _fast_text(values: Sequence[Any]) -> pa.Array[Any]:
     return pa.array(values, pa.string())
 
 
-def _fast_timestamp(values: Sequence[Any]) -> pa.Array:
+def _fast_timestamp(values: Sequence[Any]) -> pa.Array[Any]:
     text = pa.array(values, pa.string())
     if text.null_count == len(text):
         return pa.nulls(len(text), pa.timestamp("us"))
@@ -118,15 +125,15 @@ def _fast_timestamp(values: Sequence[Any]) -> pa.Array:
         return text.cast(pa.timestamp("us"))
 
 
-def _fast_date(values: Sequence[Any]) -> pa.Array:
+def _fast_date(values: Sequence[Any]) -> pa.Array[Any]:
     return pa.array(values, pa.string()).cast(pa.date32())
 
 
-def _fast_json(values: Sequence[Any]) -> pa.Array:
+def _fast_json(values: Sequence[Any]) -> pa.Array[Any]:
     return pa.array([None if v is None else orjson.dumps(v).decode() for v in values], pa.string())
 
 
-_FAST: dict[ColumnType, Callable[[Sequence[Any]], pa.Array]] = {
+_FAST: dict[ColumnType, Callable[[Sequence[Any]], pa.Array[Any]]] = {
     ColumnType.INTEGER: _fast_integer,
     ColumnType.NUMBER: _fast_number,
     ColumnType.BOOLEAN: lambda values: pa.array(values, pa.bool_()),
@@ -179,13 +186,13 @@ def _number(value: Any) -> float | None:
 
 
 def _boolean(value: Any) -> bool:
-    # v1 mixes 0/1 and booleans (reference section 6.2).
+    # v1 mixes 0/1 and booleans (reference section 6.2); organization relationships write "true".
     if isinstance(value, bool):
         return value
     if isinstance(value, int) and value in (0, 1):
         return bool(value)
-    if isinstance(value, str) and value in ("0", "1"):
-        return value == "1"
+    if isinstance(value, str) and value in ("0", "1", "false", "true"):
+        return value in ("1", "true")
     raise ValueMisfit("not a boolean")
 
 
