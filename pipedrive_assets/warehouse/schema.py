@@ -78,7 +78,8 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "started_at TIMESTAMP, finished_at TIMESTAMP, fetched BIGINT, created BIGINT, updated BIGINT, "
         "unchanged BIGINT, stale BIGINT, tombstoned BIGINT, quarantined BIGINT, pages BIGINT, "
         "requests BIGINT, tokens BIGINT, retries BIGINT, seconds DOUBLE, peak_rss_mb DOUBLE, "
-        "dry_run BOOLEAN, coverage_before JSON, coverage_after JSON, error_samples JSON, details JSON, recorded_at TIMESTAMP)",
+        "dry_run BOOLEAN, coverage_before JSON, coverage_after JSON, error_samples JSON, details JSON, "
+        "recorded_at TIMESTAMP)",
     ),
 )
 """Statements that lead from each version of ``pipedrive_meta`` to the next; only ever appended to."""
