@@ -37,8 +37,8 @@ class Source(StrEnum):
 class SyncOptions(BaseModel):
     """How one entity is to be synced.
 
-    ``since``/``until`` bound ``update_time`` (UTC, whole seconds, half open; None is open). ``tier`` syncs only
-    the streams of that tier (None: all), since an entity may have a stream too dear for its own rhythm
+    ``since``/``until`` bound ``update_time`` (UTC, whole seconds, half open; None is open). ``tier`` syncs
+    only the streams of that tier (None: all), since an entity may have a stream too dear for its own rhythm
     (archived leads). ``limit`` stops after that many rows and then records no coverage. ``page_size`` caps
     the rows asked for per request. ``deadline`` is the moment (UTC) after which no further page is asked
     for. ``lane`` is on whose account tokens are spent, ``source`` what is stored as ``_source``. ``dry_run``

@@ -31,6 +31,7 @@ from pipedrive_assets.sync.context import Progress, SyncContext, ignore_progress
 from pipedrive_assets.sync.entity import sync_entity
 from pipedrive_assets.sync.options import SyncOptions
 from pipedrive_assets.sync.result import SyncResult
+from pipedrive_assets.sync.status import StatusReport, entity_status
 from pipedrive_assets.warehouse.store import Warehouse
 
 
@@ -121,6 +122,18 @@ class Session:
     def budget(self) -> BudgetState:
         """Tokens of the account's day: budget, spent, reserved, left."""
         return self._limiter.budget()
+
+    def status(self, runs: int = 10) -> StatusReport:
+        """How far the copy is; asks the API nothing and works without a warehouse."""
+        identity = self.state.account_of(self._auth.fingerprint)
+        account = f"token:{self._auth.fingerprint[:16]}" if identity is None else str(identity.company_id)
+        return StatusReport(
+            account=identity,
+            entities=entity_status(self.state, account, self.entities, self.clock.time()),
+            budget=self._limiter.budget(),
+            breaker=self.state.breaker(account).snapshot(),
+            runs=tuple(self.warehouse.runs(runs)),
+        )
 
     @cached_property
     def _limiter(self) -> PipedriveRateLimitManager:
