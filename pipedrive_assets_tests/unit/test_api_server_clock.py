@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from pipedrive_assets.api.server_clock import ServerClock
 from pipedrive_assets_tests.clocks import ManualClock
 
-trips = st.lists(
-    st.tuples(st.floats(0, 500), st.floats(0, 3), st.floats(0, 3)), min_size=1, max_size=20
-)
+trips = st.lists(st.tuples(st.floats(0, 500), st.floats(0, 3), st.floats(0, 3)), min_size=1, max_size=20)
 
 
 def whole_seconds(moment: datetime) -> datetime:

@@ -48,9 +48,7 @@ def test_a_page_is_never_outside_its_bounds_whatever_memory_does(
     bounds: list[int], page_max: int, percents: list[float], adaptive: bool
 ) -> None:
     gauge = Gauge()
-    memory = manager(
-        gauge, min_batch_size=bounds[0], max_batch_size=bounds[1], adaptive_pagination=adaptive
-    )
+    memory = manager(gauge, min_batch_size=bounds[0], max_batch_size=bounds[1], adaptive_pagination=adaptive)
     for percent in percents:
         gauge.percent = percent
         memory.after_batch()

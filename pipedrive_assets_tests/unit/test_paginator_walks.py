@@ -135,9 +135,7 @@ def test_rows_that_stay_unedited_in_a_newest_first_list_are_never_missed(
     assert server.untouched <= set(delivered)
 
 
-@given(
-    count=st.integers(0, 60), seed=st.randoms(use_true_random=False), deletions=st.integers(0, 4)
-)
+@given(count=st.integers(0, 60), seed=st.randoms(use_true_random=False), deletions=st.integers(0, 4))
 def test_rows_with_uuid_ids_are_never_missed_whatever_order_the_server_sorts_them_in(
     count: int, seed: random.Random, deletions: int
 ) -> None:
@@ -162,7 +160,9 @@ def test_rows_with_uuid_ids_are_never_missed_whatever_order_the_server_sorts_the
     assert server.untouched <= set(delivered)
 
 
-@pytest.mark.parametrize(("rows", "limit", "requests"), [(0, 500, 1), (500, 500, 1), (501, 500, 2), (9, 5, 2)])
+@pytest.mark.parametrize(
+    ("rows", "limit", "requests"), [(0, 500, 1), (500, 500, 1), (501, 500, 2), (9, 5, 2)]
+)
 def test_an_unchanged_offset_list_costs_no_request_more_than_the_overlap_needs(
     rows: int, limit: int, requests: int
 ) -> None:
@@ -240,3 +240,25 @@ def test_a_row_without_its_id_is_an_error() -> None:
 )
 def test_a_page_token_survives_json(token: PageToken) -> None:
     assert PageToken.from_json(token.to_json()) == token
+
+
+def test_an_unchanged_newest_first_list_is_read_straight_through() -> None:
+    server = OffsetList(list(range(40, 0, -1)))
+    delivered = read(server, lambda last: OffsetWalk("id", by_id=False, last_id=last), lambda: 11)
+    assert delivered == list(range(40, 0, -1))
+    assert server.requests == 4
+
+
+def test_a_scan_sorted_by_id_goes_on_where_it_was_although_its_last_row_is_gone() -> None:
+    server = OffsetList(list(range(1, 41)))
+    rows, more = server.page(0, 20)
+    token = OffsetWalk("id", by_id=True).advance(PageToken(), 20, rows, more).next
+    assert token is not None
+    server.delete(19)
+    resumed = OffsetWalk("id", by_id=True, last_id=token.last_id)
+    starts = []
+    while token is not None:
+        starts.append(token.start)
+        rows, more = server.page(token.start or 0, 20)
+        token = resumed.advance(token, 20, rows, more).next
+    assert starts == [19, 9, 28]
