@@ -67,8 +67,15 @@ class Calendar:
 
     @property
     def key_format(self) -> str:
-        """``strftime`` format of a key; DuckDB's ``strftime`` reads it the same way."""
+        """``strftime`` format of a key."""
         return _FORMATS[self.granularity]
+
+    @property
+    def unit(self) -> str:
+        """What SQL's ``date_trunc`` calls a period; weeks begin on Monday there too."""
+        return {Granularity.MONTHLY: "month", Granularity.WEEKLY: "week", Granularity.DAILY: "day"}[
+            self.granularity
+        ]
 
     @property
     def first_start(self) -> datetime:
