@@ -1,6 +1,8 @@
-"""A clock that moves only when told, or when somebody sleeps on it."""
+"""Clocks that do not make a test wait."""
 
 from __future__ import annotations
+
+import time
 
 
 class ManualClock:
@@ -23,3 +25,22 @@ class ManualClock:
 
     def advance(self, seconds: float) -> None:
         self._now += seconds
+
+
+class SkippingClock:
+    """The machine's clock, but sleeping takes no time: for tests against a real server that also retries."""
+
+    def __init__(self) -> None:
+        self._skipped = 0.0
+        self.slept: list[float] = []
+
+    def time(self) -> float:
+        return time.time() + self._skipped
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._skipped
+
+    def sleep(self, seconds: float) -> None:
+        if seconds > 0:
+            self.slept.append(seconds)
+            self._skipped += seconds

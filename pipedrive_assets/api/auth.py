@@ -21,7 +21,12 @@ class Auth(Protocol):
         ...
 
 
-class TokenAuth:
+def token_fingerprint(token: str) -> str:
+    """SHA-256 of ``token``, in hexadecimal."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class ApiTokenAuth:
     """A personal API token in the ``x-api-token`` header (reference section 1.2)."""
 
     def __init__(self, token: str) -> None:
@@ -30,12 +35,12 @@ class TokenAuth:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the token, in hexadecimal."""
-        return hashlib.sha256(self._token.encode()).hexdigest()
+        """:func:`token_fingerprint` of the token."""
+        return token_fingerprint(self._token)
 
     def headers(self) -> dict[str, str]:
         """``x-api-token``."""
         return {"x-api-token": self._token}
 
     def __repr__(self) -> str:
-        return f"TokenAuth(fingerprint={self.fingerprint[:8]}…)"
+        return f"ApiTokenAuth(fingerprint={self.fingerprint[:8]}…)"

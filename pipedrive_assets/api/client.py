@@ -13,12 +13,14 @@ from datetime import datetime
 from importlib import metadata
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import requests
 
 from pipedrive_assets.api.auth import Auth
+from pipedrive_assets.api.circuit_breaker import CircuitBreaker
 from pipedrive_assets.api.error_handler import Accepted, Failed, PipedriveErrorHandler
+from pipedrive_assets.api.rate_limit import PipedriveRateLimitManager
 from pipedrive_assets.api.response import ApiResponse
 from pipedrive_assets.api.retry import Backoff
 from pipedrive_assets.api.server_clock import ServerClock
@@ -31,10 +33,6 @@ from pipedrive_assets.logs import get_logger, log_event
 from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.state.account import AccountIdentity
 from pipedrive_assets.state.lanes import Lane
-
-if TYPE_CHECKING:
-    from pipedrive_assets.api.circuit_breaker import CircuitBreaker
-    from pipedrive_assets.api.rate_limit import PipedriveRateLimitManager
 
 _log = get_logger(__name__)
 
@@ -209,10 +207,9 @@ class PipedriveClient:
     def _attempt(self, call: _Call, effort: _Effort) -> Accepted | Failed:
         """One way through breaker, rate limit, HTTP and judgement; settled also when it is interrupted."""
         self._breaker.before_request()
-        before = self._clock.monotonic()
         permit = self._limiter.acquire(call.cost, call.endpoint, call.lane, call.deadline)
         sent = self._clock.monotonic()
-        effort.wait_seconds += sent - before
+        effort.wait_seconds += permit.wait_seconds
         effort.requests += 1
         answer: Answer | None = None
         charged = call.cost

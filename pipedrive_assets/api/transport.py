@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import orjson
 import requests
 from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError
 
 from pipedrive_assets.api.auth import Auth
 from pipedrive_assets.clock import Clock
@@ -107,12 +108,16 @@ class Transport:
                 return
 
     def _read(self, response: requests.Response, deadline: float) -> bytes:
-        # A server that sends a byte now and then never runs into the read timeout.
+        # What has arrived is taken at once: iter_content waits for full chunks, and a server that sends a
+        # byte now and then would keep it waiting far beyond the deadline without ever timing out.
         chunks = []
-        for chunk in response.iter_content(_CHUNK_BYTES):
-            chunks.append(chunk)
-            if self._clock.monotonic() > deadline:
-                raise requests.ReadTimeout("the deadline of the call passed while its body was being read")
+        try:
+            while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+                chunks.append(chunk)
+                if self._clock.monotonic() > deadline:
+                    raise requests.ReadTimeout("the deadline passed while the body was being read")
+        except HTTPError as failure:
+            raise requests.ConnectionError(failure) from failure
         return b"".join(chunks)
 
     @contextmanager
