@@ -21,7 +21,7 @@ _log = get_logger(__name__)
 
 
 class CircuitBreaker:
-    """Gate of every request: :meth:`before_request`, then in the same thread :meth:`success` or :meth:`failure`.
+    """Gate of every request: :meth:`before_request`, then, in the same thread, what came of it.
 
     ``timeout`` (seconds) is the first pause; it doubles with each probe that fails, up to an hour.
     ``probe_seconds`` is how long a probe may take before somebody else may try.

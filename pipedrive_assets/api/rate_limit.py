@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from pipedrive_assets.api.limit_policy import (
     SEARCH_LIMIT,
@@ -24,7 +25,7 @@ from pipedrive_assets.exceptions import ErrorContext, PipedriveRateLimitExceptio
 from pipedrive_assets.logs import get_logger, log_event
 from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.state.lanes import Lane
-from pipedrive_assets.state.ledger import Refusal, Reservation
+from pipedrive_assets.state.ledger import DayState, Refusal, Reservation
 from pipedrive_assets.state.store import StateStore
 from pipedrive_assets.state.window import BurstWindow
 
@@ -176,14 +177,13 @@ class PipedriveRateLimitManager:
         with self._store.transaction():
             slot_at = self._next_slot(search)
             self._check_deadline(slot_at, endpoint, deadline)
-            held_back = self._hold_back(lane, self._ledger.day(slot_at).seconds_to_reset)
             outcome = self._ledger.reserve(
                 cost,
                 endpoint,
                 lane,
                 slot_at=slot_at,
                 lifetime=self._policy.lifetime_seconds,
-                budget=(lambda seen: self._policy.budget(seen) - held_back) if self._policy.enabled else None,
+                budget=partial(self._allowed, lane) if self._policy.enabled else None,
             )
             if isinstance(outcome, Refusal):
                 raise self._refused(outcome, cost, endpoint, lane)
@@ -195,10 +195,8 @@ class PipedriveRateLimitManager:
         with self._store.transaction():
             state = self._ledger.day()
             if state.exhausted:
-                allowed = self._policy.budget(state.header_limit)
-                raise self._refused(
-                    Refusal(allowed, state), permit.reservation.tokens, permit.endpoint, permit.lane
-                )
+                refusal = Refusal(self._allowed(permit.lane, state), state)
+                raise self._refused(refusal, permit.reservation.tokens, permit.endpoint, permit.lane)
             if self._policy.enabled:
                 for window in self._windows(permit.search):
                     window.give_back(permit.slot_at)
@@ -223,6 +221,10 @@ class PipedriveRateLimitManager:
             return True
         return self._window.state().not_before <= permit.slot_at and not self._ledger.day().exhausted
 
+    def _allowed(self, lane: Lane, state: DayState) -> int:
+        held_back = self._hold_back(lane, state.seconds_to_reset)
+        return self._policy.budget(state.header_limit) - held_back
+
     def _windows(self, search: bool) -> tuple[BurstWindow, ...]:
         return (self._window, self._search_window) if search else (self._window,)
 
@@ -231,7 +233,8 @@ class PipedriveRateLimitManager:
         if not self._policy.enabled:
             return max(self._clock.time(), state.not_before)
         margin = self._policy.margin_seconds
-        slot_at = self._window.next_slot(state.header_limit or self._policy.burst_limit, margin=margin)
+        limit = state.header_limit or self._policy.burst_limit
+        slot_at = max(self._window.next_slot(limit, margin=margin), state.not_before)
         if search:
             slot_at = max(slot_at, self._search_window.next_slot(SEARCH_LIMIT, margin=margin))
         return slot_at
@@ -256,7 +259,7 @@ class PipedriveRateLimitManager:
         left = deadline - self._clock.monotonic()
         if wait > left:
             raise PipedriveRateLimitException(
-                f"the next free slot comes in {wait:.1f} s, but only {max(0.0, left):.1f} s are left for the call",
+                f"the next free slot comes in {wait:.1f} s, the call has only {max(0.0, left):.1f} s left",
                 kind="burst",
                 retry_after=wait,
                 context=ErrorContext(endpoint=endpoint),

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from pipedrive_assets.state import tables
 from pipedrive_assets.state.database import Database
 
 TIMEOUT_CAP_SECONDS = 3600.0
+
+_LOAD = select(tables.breakers).where(tables.breakers.c.account == bindparam("account"))
 
 
 class BreakerState(StrEnum):
@@ -119,8 +121,7 @@ class BreakerStore:
             return Transition(current, after)
 
     def _load(self, connection: Connection) -> BreakerSnapshot:
-        breakers = tables.breakers
-        row = connection.execute(select(breakers).where(breakers.c.account == self._account)).one_or_none()
+        row = connection.execute(_LOAD, {"account": self._account}).one_or_none()
         if row is None:
             return BreakerSnapshot()
         return BreakerSnapshot(

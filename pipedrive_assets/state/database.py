@@ -11,11 +11,12 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy import Connection, Engine, Executable, Table, bindparam, create_engine, event
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -92,14 +93,7 @@ class Database:
 
         Columns in ``keep`` are set on insertion only.
         """
-        insert = sqlite_insert(table).values(**values)
-        keys = [column.name for column in table.primary_key]
-        changed = {
-            name: (table.c[name] + insert.excluded[name]) if name in add else insert.excluded[name]
-            for name in values
-            if name not in keys and name not in keep
-        }
-        connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed))
+        connection.execute(_upsert(table, tuple(values), add, keep), dict(values))
 
     def close(self) -> None:
         """Close every connection of this process."""
@@ -120,6 +114,19 @@ class Database:
             self._writer = threading.RLock()
             self._joined = threading.local()
             self._pid = os.getpid()
+
+
+@cache
+def _upsert(table: Table, names: tuple[str, ...], add: tuple[str, ...], keep: tuple[str, ...]) -> Executable:
+    """Built once for each use: composing a statement takes ten times as long as running it."""
+    insert = sqlite_insert(table).values({name: bindparam(name) for name in names})
+    keys = [column.name for column in table.primary_key]
+    changed = {
+        name: (table.c[name] + insert.excluded[name]) if name in add else insert.excluded[name]
+        for name in names
+        if name not in keys and name not in keep
+    }
+    return insert.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
 def _parsed(url: str) -> URL:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, literal, select, update
 
 from pipedrive_assets.clock import Clock
 from pipedrive_assets.state import tables
@@ -27,8 +27,31 @@ from pipedrive_assets.state.reclaim import Reclaimed, reclaim
 from pipedrive_assets.state.server_clock import day_of, learn_offset, reset_after, server_offset
 from pipedrive_assets.state.spend import SpendLine, charge, drop_spend, spend_of
 
-BudgetRule = Callable[[int | None], int]
-"""Tokens that may be spent in a day, given the limit of the last header (None: never seen)."""
+_days, _entries, _limits = tables.ledger_days, tables.reservations, tables.ledger_limits
+_one = select(literal(1).label("one")).subquery()
+# Statements are built once: composing one takes SQLAlchemy ten times as long as running it.
+_DAY = select(
+    _days.c.own_spent,
+    _days.c.server_limit,
+    _days.c.server_spent,
+    _days.c.exhausted,
+    _limits.c.header_limit,
+    select(func.coalesce(func.sum(_entries.c.tokens), 0))
+    .where(
+        _entries.c.account == bindparam("account"),
+        _entries.c.reclaimed_tokens.is_(None),
+        _entries.c.day <= bindparam("day"),
+    )
+    .scalar_subquery()
+    .label("reserved"),
+).select_from(
+    _one.outerjoin(
+        _days, and_(_days.c.account == bindparam("account"), _days.c.day == bindparam("day"))
+    ).outerjoin(_limits, _limits.c.account == bindparam("account"))
+)
+_ENTRY = select(_entries).where(_entries.c.reservation_id == bindparam("reservation"))
+_DROP_ENTRY = delete(_entries).where(_entries.c.reservation_id == bindparam("reservation"))
+_RESERVE = insert(_entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +95,10 @@ class DayState:
         if self.server_limit is not None and self.server_spent is not None:
             free = min(free, self.server_limit - self.server_spent)
         return max(0, free - self.reserved)
+
+
+BudgetRule = Callable[[DayState], int]
+"""How many tokens may be spent in the day at hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,28 +146,30 @@ class TokenLedger:
         reservation is taken for lost. Without a ``budget`` only an exhausted day refuses.
         """
         with self._database.begin() as connection:
-            refusal = self._refusal(connection, tokens, slot_at, budget)
+            state = self._day(connection, slot_at)
+            refusal = _refusal(state, tokens, budget)
             if refusal is not None and self.reclaim().reservations:
-                refusal = self._refusal(connection, tokens, slot_at, budget)
+                state = self._day(connection, slot_at)
+                refusal = _refusal(state, tokens, budget)
             if refusal is not None:
                 return refusal
-            day = day_of(slot_at + self._offset(connection))
-            reservation = Reservation(uuid4().hex, tokens, day, slot_at)
+            reservation = Reservation(uuid4().hex, tokens, state.day, slot_at)
             owner = ProcessId.current()
             connection.execute(
-                insert(tables.reservations).values(
-                    reservation_id=reservation.reservation_id,
-                    account=self.account,
-                    day=day,
-                    tokens=tokens,
-                    endpoint=endpoint,
-                    lane=lane.value,
-                    host=owner.host,
-                    pid=owner.pid,
-                    started=owner.started,
-                    slot_at=slot_at,
-                    expires_at=slot_at + lifetime,
-                )
+                _RESERVE,
+                {
+                    "reservation_id": reservation.reservation_id,
+                    "account": self.account,
+                    "day": state.day,
+                    "tokens": tokens,
+                    "endpoint": endpoint,
+                    "lane": lane.value,
+                    "host": owner.host,
+                    "pid": owner.pid,
+                    "started": owner.started,
+                    "slot_at": slot_at,
+                    "expires_at": slot_at + lifetime,
+                },
             )
             return reservation
 
@@ -148,8 +177,8 @@ class TokenLedger:
         """Let a reserved request leave at another time; it stays on its day's account until it settles."""
         with self._database.begin() as connection:
             connection.execute(
-                update(tables.reservations)
-                .where(tables.reservations.c.reservation_id == reservation_id)
+                update(_entries)
+                .where(_entries.c.reservation_id == reservation_id)
                 .values(slot_at=slot_at, expires_at=slot_at + lifetime)
             )
 
@@ -165,17 +194,14 @@ class TokenLedger:
 
         A second settlement of the same reservation changes nothing; one that had been reclaimed is corrected.
         """
-        entries = tables.reservations
         now = self._clock.time()
         with self._database.begin() as connection:
             if server_time is not None:
                 self.learn_server_time(server_time)
-            entry = connection.execute(
-                select(entries).where(entries.c.reservation_id == reservation_id)
-            ).one_or_none()
+            entry = connection.execute(_ENTRY, {"reservation": reservation_id}).one_or_none()
             answered_on = None if server_time is None else day_of(server_time.timestamp())
             if entry is not None:
-                connection.execute(delete(entries).where(entries.c.reservation_id == reservation_id))
+                connection.execute(_DROP_ENTRY, {"reservation": reservation_id})
                 line = SpendLine(entry.day, entry.endpoint, Lane(entry.lane), 1, charged)
                 if entry.reclaimed_tokens:
                     charge(self._database, connection, self.account, line.refunded(entry.reclaimed_tokens))
@@ -187,9 +213,7 @@ class TokenLedger:
     def cancel(self, reservation_id: str) -> None:
         """Give back the tokens of a request that was never sent."""
         with self._database.begin() as connection:
-            connection.execute(
-                delete(tables.reservations).where(tables.reservations.c.reservation_id == reservation_id)
-            )
+            connection.execute(_DROP_ENTRY, {"reservation": reservation_id})
 
     def reclaim(self) -> Reclaimed:
         """Clear away reservations whose process is gone or whose time is over, each exactly once."""
@@ -217,18 +241,16 @@ class TokenLedger:
         """Take over what was booked under another name before the account was known."""
         if provisional.account == self.account:
             return
-        days = tables.ledger_days
-        entries = tables.reservations
         with self._database.begin() as connection:
             for line in drop_spend(connection, provisional.account):
                 charge(self._database, connection, self.account, line)
-            for row in connection.execute(select(days).where(days.c.account == provisional.account)).all():
+            for row in connection.execute(select(_days).where(_days.c.account == provisional.account)).all():
                 if row.server_limit is not None and row.server_spent is not None:
                     seen = Observation(row.server_limit, row.server_limit - row.server_spent)
                     self._observe(connection, row.day, seen, row.observed_at)
-            connection.execute(delete(days).where(days.c.account == provisional.account))
+            connection.execute(delete(_days).where(_days.c.account == provisional.account))
             connection.execute(
-                update(entries).where(entries.c.account == provisional.account).values(account=self.account)
+                update(_entries).where(_entries.c.account == provisional.account).values(account=self.account)
             )
             host = ProcessId.current().host
             offset = server_offset(connection, provisional.account, host)
@@ -239,73 +261,39 @@ class TokenLedger:
     def _offset(self, connection: Connection) -> float:
         return server_offset(connection, self.account, ProcessId.current().host)
 
-    def _refusal(
-        self, connection: Connection, tokens: int, slot_at: float, budget: BudgetRule | None
-    ) -> Refusal | None:
-        state = self._day(connection, slot_at)
-        if budget is None:
-            return Refusal(0, state) if state.exhausted else None
-        allowed = budget(state.header_limit)
-        fits = allowed > 0 and not state.exhausted and tokens <= state.available(allowed)
-        return None if fits else Refusal(allowed, state)
-
     def _day(self, connection: Connection, at: float) -> DayState:
-        days, entries, limits = tables.ledger_days, tables.reservations, tables.ledger_limits
         server_now = at + self._offset(connection)
         day = day_of(server_now)
-        row = connection.execute(
-            select(days).where(days.c.account == self.account, days.c.day == day)
-        ).one_or_none()
-        reserved = connection.scalar(
-            select(func.coalesce(func.sum(entries.c.tokens), 0)).where(
-                entries.c.account == self.account,
-                entries.c.reclaimed_tokens.is_(None),
-                entries.c.day <= day,
-            )
-        )
-        header_limit = connection.scalar(
-            select(limits.c.header_limit).where(limits.c.account == self.account)
-        )
+        row = connection.execute(_DAY, {"account": self.account, "day": day}).one()
         return DayState(
             day=day,
-            own_spent=0 if row is None else row.own_spent,
-            reserved=reserved or 0,
-            header_limit=header_limit,
-            server_limit=None if row is None else row.server_limit,
-            server_spent=None if row is None else row.server_spent,
-            exhausted=row is not None and row.exhausted,
+            own_spent=row.own_spent or 0,
+            reserved=row.reserved,
+            header_limit=row.header_limit,
+            server_limit=row.server_limit,
+            server_spent=row.server_spent,
+            exhausted=bool(row.exhausted),
             server_now=server_now,
         )
 
     def _observe(self, connection: Connection, day: str, seen: Observation, now: float) -> None:
         """Note the daily headers; answers overtake each other, so within a day spending only grows."""
-        days, limits = tables.ledger_days, tables.ledger_limits
         if seen.limit is None and seen.remaining is None:
             return
-        known = connection.scalar(select(limits.c.header_limit).where(limits.c.account == self.account))
-        if seen.limit is not None and seen.limit != known:
+        known = connection.execute(_DAY, {"account": self.account, "day": day}).one()
+        if seen.limit is not None and seen.limit != known.header_limit:
             values = {"account": self.account, "header_limit": seen.limit, "observed_at": now}
-            self._database.upsert(connection, limits, values)
+            self._database.upsert(connection, _limits, values)
         if seen.remaining is None:
             return
-        row = connection.execute(
-            select(days).where(days.c.account == self.account, days.c.day == day)
-        ).one_or_none()
-        limit = seen.limit if seen.limit is not None else known
-        before = None if row is None else row.server_spent
-        spent = before if limit is None else max(before or 0, limit - seen.remaining)
-        exhausted = seen.remaining <= 0 or (row is not None and row.exhausted)
-        # More tokens bought in the course of the day: the one thing that reopens it.
-        if (
-            seen.remaining > 0
-            and row is not None
-            and limit is not None
-            and limit > (row.server_limit or limit)
-        ):
-            exhausted = False
+        limit = known.header_limit if seen.limit is None else seen.limit
+        spent = known.server_spent if limit is None else max(known.server_spent or 0, limit - seen.remaining)
+        # More tokens bought in the course of the day are the one thing that reopens it.
+        raised = limit is not None and known.server_limit is not None and limit > known.server_limit
+        exhausted = seen.remaining <= 0 or (bool(known.exhausted) and not raised)
         self._database.upsert(
             connection,
-            days,
+            _days,
             {
                 "account": self.account,
                 "day": day,
@@ -317,3 +305,11 @@ class TokenLedger:
             },
             keep=("own_spent",),
         )
+
+
+def _refusal(state: DayState, tokens: int, budget: BudgetRule | None) -> Refusal | None:
+    if budget is None:
+        return Refusal(0, state) if state.exhausted else None
+    allowed = budget(state)
+    fits = allowed > 0 and not state.exhausted and tokens <= state.available(allowed)
+    return None if fits else Refusal(allowed, state)

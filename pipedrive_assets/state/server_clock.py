@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from pipedrive_assets.state import tables
 from pipedrive_assets.state.database import Database
@@ -16,13 +16,14 @@ from pipedrive_assets.state.database import Database
 TOLERANCE_SECONDS = 1.5
 """``Date`` has whole seconds and an answer takes time to arrive; less than this is no news."""
 
+_OFFSET = select(tables.server_clocks.c.offset_seconds).where(
+    tables.server_clocks.c.account == bindparam("account"), tables.server_clocks.c.host == bindparam("host")
+)
+
 
 def server_offset(connection: Connection, account: str, host: str) -> float:
     """Seconds to add to this host's clock to get the server's; zero until an answer has been seen."""
-    clocks = tables.server_clocks
-    offset: float | None = connection.scalar(
-        select(clocks.c.offset_seconds).where(clocks.c.account == account, clocks.c.host == host)
-    )
+    offset: float | None = connection.scalar(_OFFSET, {"account": account, "host": host})
     return offset or 0.0
 
 

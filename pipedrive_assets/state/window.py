@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from pipedrive_assets.clock import Clock
 from pipedrive_assets.state import tables
@@ -19,6 +19,35 @@ WINDOW_SECONDS = 2.0
 
 STEPPED_CLOCK_SECONDS = 3600.0
 """A slot this far ahead was booked before the wall clock was set back; it would block everybody for hours."""
+
+PRUNE_EVERY = 32
+"""Bookings between two clearings of slots that are long past."""
+
+_windows, _slots = tables.windows, tables.window_slots
+_latest = (
+    select(_slots.c.slot_at)
+    .where(_slots.c.window_key == bindparam("window_key"), _slots.c.slot_at <= bindparam("horizon"))
+    .order_by(_slots.c.slot_at.desc())
+    .limit(1)
+)
+# Statements are built once: composing one takes SQLAlchemy ten times as long as running it.
+_STATE = select(_windows.c.header_limit, _windows.c.not_before).where(
+    _windows.c.window_key == bindparam("window_key")
+)
+_LATEST = select(
+    _latest.scalar_subquery().label("last"),
+    _latest.offset(bindparam("places_back")).scalar_subquery().label("full_since"),
+)
+_COUNT = select(func.count()).where(
+    _slots.c.window_key == bindparam("window_key"),
+    _slots.c.slot_at > bindparam("after"),
+    _slots.c.slot_at <= bindparam("until"),
+)
+_BOOK = insert(_slots)
+_PRUNE = delete(_slots).where(
+    _slots.c.window_key == bindparam("window_key"),
+    (_slots.c.slot_at < bindparam("past")) | (_slots.c.slot_at > bindparam("horizon")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,54 +64,68 @@ class BurstWindow:
     def __init__(self, database: Database, clock: Clock, window_key: str) -> None:
         self._database = database
         self._clock = clock
+        self._bookings = 0
         self.window_key = window_key
 
     def state(self) -> WindowState:
         """Learned limit and pause."""
         with self._database.read() as connection:
-            return self._state(connection)
+            row = connection.execute(_STATE, {"window_key": self.window_key}).one_or_none()
+        if row is None:
+            return WindowState()
+        # A pause beyond any Retry-After comes from a wall clock that was set back since.
+        stepped = row.not_before > self._clock.time() + STEPPED_CLOCK_SECONDS
+        return WindowState(row.header_limit, 0.0 if stepped else row.not_before)
 
     def next_slot(self, limit: int, *, margin: float) -> float:
-        """When a further request may leave: ``limit`` of them per window, widened by ``margin`` seconds."""
+        """When a further request may leave: ``limit`` of them per window, widened by ``margin`` seconds.
+
+        Pauses are not looked at; they are in :meth:`state`.
+        """
+        now = self._clock.time()
         with self._database.read() as connection:
-            return self._next_slot(connection, limit, margin)
+            row = connection.execute(
+                _LATEST,
+                {
+                    "window_key": self.window_key,
+                    "horizon": now + STEPPED_CLOCK_SECONDS,
+                    "places_back": limit - 1,
+                },
+            ).one()
+        slot_at = now if row.last is None else max(now, row.last)
+        return slot_at if row.full_since is None else max(slot_at, row.full_since + WINDOW_SECONDS + margin)
 
     def book(self, slot_at: float) -> None:
-        """Take a slot that :meth:`next_slot` gave within the same transaction, and forget those long past."""
-        slots = tables.window_slots
-        now = self._clock.time()
+        """Take a slot that :meth:`next_slot` gave within the same transaction."""
         with self._database.begin() as connection:
-            connection.execute(
-                delete(slots).where(
-                    slots.c.window_key == self.window_key,
-                    (slots.c.slot_at < now - 10 * WINDOW_SECONDS)
-                    | (slots.c.slot_at > now + STEPPED_CLOCK_SECONDS),
-                )
-            )
-            connection.execute(insert(slots).values(window_key=self.window_key, slot_at=slot_at))
+            if self._bookings % PRUNE_EVERY == 0:
+                now = self._clock.time()
+                bounds = {"past": now - 10 * WINDOW_SECONDS, "horizon": now + STEPPED_CLOCK_SECONDS}
+                connection.execute(_PRUNE, {"window_key": self.window_key, **bounds})
+            self._bookings += 1
+            connection.execute(_BOOK, {"window_key": self.window_key, "slot_at": slot_at})
 
     def give_back(self, slot_at: float) -> None:
         """Return one slot that will not be used; those booked behind it keep their time."""
-        slots = tables.window_slots
         with self._database.begin() as connection:
             slot_id = connection.scalar(
-                select(func.min(slots.c.slot_id)).where(
-                    slots.c.window_key == self.window_key, slots.c.slot_at == slot_at
+                select(func.min(_slots.c.slot_id)).where(
+                    _slots.c.window_key == self.window_key, _slots.c.slot_at == slot_at
                 )
             )
-            connection.execute(delete(slots).where(slots.c.slot_id == slot_id))
+            connection.execute(delete(_slots).where(_slots.c.slot_id == slot_id))
 
     def penalize(self, seconds: float) -> None:
         """Let nobody send for ``seconds`` from now; a longer pause already on stays."""
         with self._database.begin() as connection:
-            state = self._state(connection)
+            state = self.state()
             until = max(state.not_before, self._clock.time() + seconds)
             self._store(connection, WindowState(state.header_limit, until))
 
     def learn_limit(self, limit: int) -> None:
         """Remember the limit that an answer's header gave; it replaces the plan's."""
         with self._database.begin() as connection:
-            state = self._state(connection)
+            state = self.state()
             if state.header_limit != limit:
                 self._store(connection, WindowState(limit, state.not_before))
 
@@ -92,59 +135,22 @@ class BurstWindow:
         Our own count covers whatever the server may count (and a little more, since a request arrives after
         its slot), so a smaller remainder means that somebody else sends too. Returns how many slots it took.
         """
-        slots = tables.window_slots
         now = self._clock.time()
         with self._database.begin() as connection:
-            own = connection.scalar(
-                select(func.count()).where(
-                    slots.c.window_key == self.window_key,
-                    slots.c.slot_at > now - WINDOW_SECONDS - 2 * margin,
-                    slots.c.slot_at <= now,
-                )
-            )
-            strangers = min(limit, limit - remaining - (own or 0))
+            bounds = {"after": now - WINDOW_SECONDS - 2 * margin, "until": now}
+            own = connection.scalar(_COUNT, {"window_key": self.window_key, **bounds}) or 0
+            strangers = min(limit, limit - remaining - own)
             if strangers > 0:
-                rows = [{"window_key": self.window_key, "slot_at": now}] * strangers
-                connection.execute(insert(slots), rows)
+                connection.execute(_BOOK, [{"window_key": self.window_key, "slot_at": now}] * strangers)
             return max(0, strangers)
-
-    def _state(self, connection: Connection) -> WindowState:
-        windows = tables.windows
-        row = connection.execute(
-            select(windows.c.header_limit, windows.c.not_before).where(
-                windows.c.window_key == self.window_key
-            )
-        ).one_or_none()
-        if row is None:
-            return WindowState()
-        # A pause beyond any Retry-After comes from a wall clock that was set back since.
-        stepped = row.not_before > self._clock.time() + STEPPED_CLOCK_SECONDS
-        return WindowState(row.header_limit, 0.0 if stepped else row.not_before)
 
     def _store(self, connection: Connection, state: WindowState) -> None:
         self._database.upsert(
             connection,
-            tables.windows,
+            _windows,
             {
                 "window_key": self.window_key,
                 "header_limit": state.header_limit,
                 "not_before": state.not_before,
             },
         )
-
-    def _next_slot(self, connection: Connection, limit: int, margin: float) -> float:
-        slots = tables.window_slots
-        now = self._clock.time()
-        latest = (
-            select(slots.c.slot_at)
-            .where(slots.c.window_key == self.window_key, slots.c.slot_at <= now + STEPPED_CLOCK_SECONDS)
-            .order_by(slots.c.slot_at.desc())
-        )
-        last = connection.scalar(latest.limit(1))
-        full_since = connection.scalar(latest.limit(1).offset(limit - 1))
-        candidates = [now, self._state(connection).not_before]
-        if last is not None:
-            candidates.append(last)
-        if full_since is not None:
-            candidates.append(full_since + WINDOW_SECONDS + margin)
-        return max(candidates)
