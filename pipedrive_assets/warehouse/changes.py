@@ -6,7 +6,10 @@ from datetime import datetime
 
 import duckdb
 
+from pipedrive_assets.logs import get_logger, log_event
 from pipedrive_assets.warehouse.names import meta_table
+
+logger = get_logger(__name__)
 
 UNKNOWN_KEY = "unknown_key"
 """Kind of change: the API sent a property that the catalog has no column for."""
@@ -23,6 +26,7 @@ def record(
     now: datetime,
 ) -> None:
     """Append one change."""
+    log_event(logger, "schema_changed", entity=entity, kind=kind, property=name, detail=detail)
     connection.execute(
         f"INSERT INTO {meta_table('schema_changes')} VALUES (?, ?, ?, ?, ?, ?)",
         [entity, kind, name, detail, run_id, now],

@@ -23,9 +23,11 @@ import psutil
 
 from pipedrive_assets.clock import Clock
 from pipedrive_assets.exceptions import PipedriveWarehouseException
+from pipedrive_assets.logs import get_logger, log_event
 from pipedrive_assets.warehouse.names import CATALOG_ALIAS, literal
 
 Result = TypeVar("Result")
+logger = get_logger(__name__)
 
 _POLL_SECONDS = 0.02
 _CONFLICT_ATTEMPTS = 6
@@ -98,6 +100,7 @@ class Connector:
 
     def _attached(self, deadline: float, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         mode = " (READ_ONLY)" if read_only else ""
+        announced = False
         while True:
             connection = self._warm_engine().cursor()
             try:
@@ -107,18 +110,31 @@ class Connector:
                 message = str(error).lower()
                 if not any(phrase in message for phrase in _BUSY):
                     raise self._unusable(error) from error
+                held = _HOLDER.search(str(error))
+                who = f"{held['program']} (pid {held['pid']})" if held else in_one_line(error)
                 if self._clock.monotonic() >= deadline:
-                    held = _HOLDER.search(str(error))
-                    who = f"{held['program']} (pid {held['pid']})" if held else in_one_line(error)
                     raise self._busy(who) from error
+                if not announced:
+                    log_event(logger, "warehouse_waited_for", warehouse=self.target, holder=who)
+                    announced = True
                 self._clock.sleep(_POLL_SECONDS)
             else:
                 return connection
 
     def _detach(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.close()  # rolls back what was left open, else DETACH would wait for it
-        with self._warm_engine().cursor() as cursor:
-            cursor.execute(f"DETACH {CATALOG_ALIAS}")
+        engine = self._warm_engine()
+        try:
+            with engine.cursor() as cursor:
+                cursor.execute(f"DETACH {CATALOG_ALIAS}")
+        except duckdb.Error as error:
+            # A full disk, say. What was committed is in the write-ahead log; a DuckDB that still holds the
+            # file would only be in the way of the next operation.
+            engine.close()
+            self._engine = None
+            raise PipedriveWarehouseException(
+                f"{self.target} could not be closed in order ({in_one_line(error)})"
+            ) from error
 
     def _warm_engine(self) -> duckdb.DuckDBPyConnection:
         # DuckDB's threads do not survive a fork: a child process starts its own.

@@ -169,7 +169,7 @@ def ensure_table(
         elif stored[name] != kind:
             try:
                 connection.execute(f"ALTER TABLE {table} ALTER {identifier(name)} SET DATA TYPE {kind}")
-            except duckdb.ConversionException as error:
+            except (duckdb.ConversionException, duckdb.CatalogException) as error:
                 raise PipedriveWarehouseException(
                     f"{DATA_SCHEMA}.{spec.name}.{name} holds {stored[name]} values that are no {kind}; "
                     "rename the table and sync the entity in full"

@@ -12,6 +12,7 @@ import pyarrow as pa
 from pipedrive_assets.catalog.spec import EntitySpec
 from pipedrive_assets.clock import Clock
 from pipedrive_assets.exceptions import PipedriveWarehouseException
+from pipedrive_assets.redaction import redact
 from pipedrive_assets.state.account import AccountIdentity
 from pipedrive_assets.warehouse import (
     account,
@@ -52,8 +53,8 @@ class Warehouse:
 
     @property
     def target(self) -> str:
-        """Where the warehouse is: an absolute path, or the ATTACH string."""
-        return self._connector.target
+        """Where the warehouse is, to be shown: an absolute path, or the ATTACH string without passwords."""
+        return redact(self._connector.target)
 
     def close(self) -> None:
         """Give back memory and threads; the warehouse can be used again afterwards."""

@@ -90,13 +90,30 @@ def test_a_reader_that_keeps_the_file_is_named_and_progress_is_kept(warehouse: W
     impatient.close()
 
 
-def test_a_reader_that_lets_go_in_time_is_waited_for(warehouse: Warehouse, path: Path) -> None:
+def test_a_reader_that_lets_go_in_time_is_waited_for(
+    warehouse: Warehouse, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     warehouse.commit(batch(DEALS, {"id": 1}))
+    caplog.set_level("INFO", logger="pipedrive_assets")
     with holder(path) as reader:
         timer = threading.Timer(0.3, release, (reader,))
         timer.start()
         assert warehouse.commit(batch(DEALS, {"id": 2})).created == 1
         timer.join()
+        (event,) = [record.message for record in caplog.records if "waited_for" in record.message]
+        assert f"(pid {reader.pid})" in event
+
+
+def test_a_disk_that_fails_on_closing_does_not_block_the_next_operation(warehouse: Warehouse) -> None:
+    warehouse.commit(batch(DEALS, {"id": 1}))
+
+    def fail_on_leaving() -> None:
+        with warehouse._connector.open(read_only=False) as connection:
+            connection.execute("DETACH warehouse")  # so that ours finds nothing to detach
+
+    with pytest.raises(PipedriveWarehouseException, match="could not be closed in order"):
+        fail_on_leaving()
+    assert warehouse.row_count("deals") == 1
 
 
 def test_readers_of_other_processes_do_not_keep_us_from_reading(warehouse: Warehouse, path: Path) -> None:
