@@ -26,7 +26,7 @@ def token_fingerprint(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-class ApiTokenAuth:
+class TokenAuth:
     """A personal API token in the ``x-api-token`` header (reference section 1.2)."""
 
     def __init__(self, token: str) -> None:
@@ -43,4 +43,4 @@ class ApiTokenAuth:
         return {"x-api-token": self._token}
 
     def __repr__(self) -> str:
-        return f"ApiTokenAuth(fingerprint={self.fingerprint[:8]}…)"
+        return f"TokenAuth(fingerprint={self.fingerprint[:8]}…)"

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pipedrive_assets.api.auth import ApiTokenAuth
+from pipedrive_assets.api.auth import TokenAuth
 from pipedrive_assets.api.circuit_breaker import CircuitBreaker
 from pipedrive_assets.api.client import PipedriveClient, endpoint_of
 from pipedrive_assets.api.rate_limit import PipedriveRateLimitManager
@@ -90,7 +90,7 @@ def bench_for(tmp_path: Path, server: ScriptedServer) -> Iterator[Callable[..., 
             }
             settings = load_settings(environment)
             store = stack.enter_context(StateStore.open(settings.state_url, clock=clock))
-            auth = ApiTokenAuth(TOKEN)
+            auth = TokenAuth(TOKEN)
             limiter = PipedriveRateLimitManager(
                 store, settings, clock=clock, token_key=auth.fingerprint, account="1"
             )
