@@ -17,8 +17,8 @@ from pipedrive_assets.state.store import StateStore
 class EntityStatus(BaseModel):
     """One entity's copy: rows, how complete, how fresh.
 
-    ``watermark``: everything that changed before it is held (None: the past is not complete). ``head``: end of
-    the newest interval. ``lag_seconds``: time since ``head`` (None: never synced).
+    ``watermark``: everything that changed before it is held (None: the past is not complete). ``head``: end
+    of the newest interval. ``lag_seconds``: time since ``head`` (None: never synced).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,6 +48,7 @@ def entity_status(
 ) -> tuple[EntityStatus, ...]:
     """How far each of ``names`` is, by the state store's mirror of the coverage; ``now`` in epoch seconds."""
     marks = state.watermarks(account).all()
+    today = datetime.fromtimestamp(now, UTC)
     rows: list[EntityStatus] = []
     for name in names:
         mark = marks.get(name)
@@ -59,9 +60,7 @@ def entity_status(
                 rows=mark.rows if mark else None,
                 watermark=mark.watermark if mark else None,
                 head=head,
-                lag_seconds=None
-                if head is None
-                else (datetime.fromtimestamp(now, UTC) - head).total_seconds(),
+                lag_seconds=None if head is None else (today - head).total_seconds(),
             )
         )
     return tuple(rows)
