@@ -100,10 +100,7 @@ class Api:
             self._route(call)
             return gateway(401, "unauthorized access")
         found = self._route(call)
-        if isinstance(found, Answer):
-            answer = found
-        else:
-            answer = self._limited(call, found, body)
+        answer = found if isinstance(found, Answer) else self._limited(call, found, body)
         if answer.content_type.startswith(b"application/json"):
             answer.headers += self.limits.headers(call.token)
         return answer
@@ -190,7 +187,7 @@ def _call(scope: Scope) -> Call:
     if token is None and not path.startswith("/api/v2"):
         token = params.get("api_token")
     if "api_token" in params:
-        params["api_token"] = "***"
+        params["api_token"] = "***"  # noqa: S105
     return Call(scope["method"], path, params, token)
 
 

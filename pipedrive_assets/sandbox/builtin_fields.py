@@ -84,9 +84,9 @@ LEAD_FIELDS: tuple[Builtin, ...] = (
 
 NOTE_FIELDS: tuple[Builtin, ...] = (
     ("content", "Content", "text"),
-    ("deal_id", "Deal", "int"),
-    ("person_id", "Person", "int"),
-    ("org_id", "Organization", "int"),
+    ("deal_id", "Deal", "double"),
+    ("person_id", "Person", "people"),
+    ("org_id", "Organization", "org"),
     ("user_id", "User", "user"),
     ("add_time", "Add time", "date"),
 )

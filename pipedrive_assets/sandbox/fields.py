@@ -21,8 +21,10 @@ CREATABLE_TYPES = (
 )  # fmt: skip
 
 AWKWARD_NAMES = (
-    "Value", "value", "Title", "Duplicate name", "Duplicate name", "It's \"quoted\"", "🎯 Goal", "2024 budget",
-    "select", "order", "id", 'id"; DROP TABLE deals; --', " spaced  out ", "Très_légère-Straße", "x" * 200,
+    "Value", "value", "Title", "Duplicate name", "Duplicate name", "It's \"quoted\"", "🎯 Goal",
+    "2024 budget",
+    "select", "order",
+    "id", 'id"; DROP TABLE deals; --', " spaced  out ", "Très_légère-Straße", "x" * 200,
     "custom_fields", "_synced_at", "100%", "a.b.c", "",
 )  # fmt: skip
 

@@ -54,7 +54,8 @@ PARENT_KEYS = {
 """Name under which a record's parent is spoken of, where the API's record does not name it itself."""
 
 DEFAULTS: dict[str, Row] = {
-    "deals": {"title": "Deal", "status": "open", "value": 0, "currency": "EUR", "stage_id": 1, "pipeline_id": 1,
+    "deals": {"title": "Deal", "status": "open", "value": 0, "currency": "EUR", "stage_id": 1,
+              "pipeline_id": 1,
               "owner_id": 1, "creator_user_id": 1, "visible_to": 3, "origin": "API", "label_ids": [],
               "smart_bcc_email": ""},
     "persons": {"name": "Person", "owner_id": 1, "visible_to": 3, "marketing_status": "no_consent",
@@ -63,7 +64,8 @@ DEFAULTS: dict[str, Row] = {
     "activities": {"subject": "Call", "type": "call", "owner_id": 1, "creator_user_id": 1},
     "products": {"name": "Product", "unit": "", "tax": 0, "is_linkable": True, "visible_to": 3, "owner_id": 1,
                  "billing_frequency": "one-time"},
-    "deal_products": {"tax": 0, "currency": "EUR", "discount": 0, "discount_type": "percentage", "quantity": 1,
+    "deal_products": {"tax": 0, "currency": "EUR", "discount": 0, "discount_type": "percentage",
+                      "quantity": 1,
                       "item_price": 0, "tax_method": "exclusive", "is_enabled": True, "comments": "",
                       "billing_frequency": "one-time", "product_id": 1},
     "leads": {"title": "Lead", "owner_id": 1, "creator_id": 1, "source_name": "API", "origin": "API",

@@ -183,14 +183,19 @@ def read_one(entity: str, account: Account, request: Request) -> Answer:
     """Answer a request for one record; deleted ones are still readable for 30 days (reference 10)."""
     collection = account.collections[entity]
     collection.settle()
-    text = next(iter(request.places.values()))
+    text = list(request.places.values())[-1]
     key: Any = text if collection.source.text_ids else int(text) if text.isdigit() else None
     n = collection.number(key)
     if n is None:
         what = "requested lead" if entity == "leads" else entity[:-1].replace("_", " ").capitalize()
         raise missing(what)
     view = View.of(entity, request.operation, request.params)
-    return success(view.shape(account, collection.row(n)))
+    row = view.shape(account, collection.row(n))
+    return success({name: value for name, value in row.items() if name not in LIST_ONLY.get(entity, ())})
+
+
+LIST_ONLY = {"roles": ("level",), "permission_sets": ("type",)}
+"""Members that a list shows and the single record does not."""
 
 
 def list_route(version: str, path: str, spec: ListSpec) -> Route:
@@ -215,8 +220,9 @@ _LEAD_FILTERS = {name: name for name in ("owner_id", "person_id", "organization_
 _NOTE_FILTERS = {
     name: name
     for name in (
-        "user_id", "lead_id", "deal_id", "person_id", "org_id", "project_id", "task_id", "pinned_to_lead_flag",
-        "pinned_to_deal_flag", "pinned_to_organization_flag", "pinned_to_person_flag", "pinned_to_project_flag",
+        "user_id", "lead_id", "deal_id", "person_id", "org_id", "project_id", "task_id",
+        "pinned_to_lead_flag", "pinned_to_deal_flag", "pinned_to_organization_flag", "pinned_to_person_flag",
+        "pinned_to_project_flag",
     )
 }  # fmt: skip
 _TASK_FILTERS = {"is_done": "is_done", "is_milestone": "is_milestone", "project_id": "project_id",
@@ -290,9 +296,7 @@ ONES: dict[tuple[str, str], str] = {
     ("v1", "/roles/{id}"): "roles",
     ("v1", "/permissionSets/{id}"): "permission_sets",
     ("v1", "/legacyTeams/{id}"): "legacy_teams",
-    ("v1", "/filters/{id}"): "filters",
     ("v1", "/mailbox/mailThreads/{id}"): "mail_threads",
-    ("v1", "/mailbox/mailMessages/{id}"): "mail_messages",
 }
 
 

@@ -122,6 +122,27 @@ def relationships(account: Account, request: Request) -> Answer:
     return success(rows, additional_data=more, related_objects={"organization": {}})
 
 
+def one_filter(account: Account, request: Request) -> Answer:
+    """``GET /filters/{id}``: with its conditions."""
+    row = _numbered(account, "filters", request.places["id"])
+    condition = {"object": "deal", "field_id": "1", "operator": "=", "value": "open", "extra_value": None}
+    return success({**row, "conditions": {"glue": "and", "conditions": [condition]}})
+
+
+def one_message(account: Account, request: Request) -> Answer:
+    """``GET /mailbox/mailMessages/{id}``: with its body when asked."""
+    row = _numbered(account, "mail_messages", request.places["id"])
+    body = f"<p>{row['snippet']}</p>" if flag(request.params, "include_body") else None
+    return success({**row, "body": body})
+
+
+def _numbered(account: Account, entity: str, text: str) -> Row:
+    n = account.collections[entity].number(int(text)) if text.isdigit() else None
+    if n is None:
+        raise missing(entity[:-1].replace("_", " ").capitalize())
+    return account.public(entity, account.collections[entity].row(n))
+
+
 def picture(account: Account, request: Request) -> Answer:
     """``GET /persons/{id}/picture``."""
     text = request.places["id"]
@@ -153,6 +174,8 @@ def special_routes() -> list[Route]:
         Route("GET", "v1", "/mailbox/mailThreads", mail_threads, is_list=True),
         Route("GET", "v1", "/webhooks", webhooks, is_list=True),
         Route("GET", "v1", "/organizationRelationships", relationships, is_list=True),
+        Route("GET", "v1", "/filters/{id}", one_filter),
+        Route("GET", "v1", "/mailbox/mailMessages/{id}", one_message),
         Route("GET", "v2", "/persons/{id}/picture", picture),
     ]
     for path, entity in V2_PATHS.items():

@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What ``include_fields``, ``custom_fields``, ``include_option_labels`` and ``include_labels`` ask for."""
+    """What ``include_fields``, ``custom_fields``, the label parameters ask for."""
 
     entity: str
     hidden: frozenset[str] = frozenset()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from typing_extensions import override
+
 from pipedrive_assets.sandbox.collection import DELETED, LIVE, Source
 from pipedrive_assets.sandbox.fields import FieldBook
 from pipedrive_assets.sandbox.generate import words
@@ -48,9 +50,11 @@ class Persons(Source):
         self.count = world.sizes["persons"]
         self.pool = pool(book, "person", world, 110)
 
+    @override
     def state(self, n: int) -> int:
         return DELETED if n % 41 == 20 else LIVE
 
+    @override
     def times(self, n: int) -> tuple[int, int | None]:
         if self.state(n) == DELETED:
             return self.world.recently_deleted(2, n)
@@ -84,6 +88,7 @@ class Persons(Source):
         roll = self.world.dice(2, n)
         return 1 + (roll >> 20) % self.world.sizes["organizations"] if roll & 3 else None
 
+    @override
     def row(self, n: int) -> Row:
         world = self.world
         roll, more = world.dice(2, n), world.dice(111, n)
@@ -132,9 +137,11 @@ class Organizations(Source):
         self.count = world.sizes["organizations"]
         self.pool = pool(book, "organization", world, 120)
 
+    @override
     def state(self, n: int) -> int:
         return DELETED if n % 43 == 17 else LIVE
 
+    @override
     def times(self, n: int) -> tuple[int, int | None]:
         if self.state(n) == DELETED:
             return self.world.recently_deleted(3, n)
@@ -144,6 +151,7 @@ class Organizations(Source):
         """Name of organization ``n``."""
         return words.company_name(self.world.dice(3, n), n)
 
+    @override
     def row(self, n: int) -> Row:
         world = self.world
         roll, more = world.dice(3, n), world.dice(121, n)
@@ -193,9 +201,11 @@ class Relationships(Source):
             "value": org,
         }
 
+    @override
     def parent(self, n: int) -> int:
         return n * 5 - 4
 
+    @override
     def row(self, n: int) -> Row:
         owner = self.parent(n)
         linked = owner + 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from typing_extensions import override
+
 from pipedrive_assets.sandbox.collection import Source
 from pipedrive_assets.sandbox.generate import words
 from pipedrive_assets.sandbox.generate.contacts import Organizations, Persons
@@ -29,9 +31,11 @@ class Notes(Source):
         self.organizations, self.users = organizations, users
         self.count = world.sizes["notes"]
 
+    @override
     def times(self, n: int) -> tuple[int, int | None]:
         return self.world.times(6, n, nullable=False)
 
+    @override
     def row(self, n: int) -> Row:
         sizes = self.world.sizes
         roll, more = self.world.dice(6, n), self.world.dice(160, n)
@@ -79,12 +83,15 @@ class NoteComments(Source):
         self.world = world
         self.count = world.sizes["notes"] // 10
 
+    @override
     def key(self, n: int) -> str:
         return self.world.uuid(61, n)
 
+    @override
     def parent(self, n: int) -> str:
         return str(n * 10)
 
+    @override
     def row(self, n: int) -> Row:
         add, update = self.world.times(61, n, nullable=False)
         user = 1 + self.world.dice(61, n) % USERS
@@ -114,9 +121,11 @@ class Files(Source):
         self.organizations, self.leads = organizations, leads
         self.count = world.sizes["files"]
 
+    @override
     def times(self, n: int) -> tuple[int, int | None]:
         return self.world.times(7, n, nullable=False)
 
+    @override
     def row(self, n: int) -> Row:
         sizes, config = self.world.sizes, self.world.config
         roll, more = self.world.dice(7, n), self.world.dice(170, n)

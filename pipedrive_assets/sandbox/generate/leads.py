@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from typing_extensions import override
+
 from pipedrive_assets.sandbox.collection import ARCHIVED, LIVE, Source
 from pipedrive_assets.sandbox.fields import FieldBook
 from pipedrive_assets.sandbox.generate import words
@@ -34,9 +36,11 @@ class LeadLabels(Source):
     def __init__(self, world: World) -> None:
         self.world = world
 
+    @override
     def key(self, n: int) -> str:
         return self.world.uuid(40, n)
 
+    @override
     def row(self, n: int) -> Row:
         add, update = self.world.times(40, n, nullable=False)
         return {
@@ -53,9 +57,11 @@ class LeadSources(Source):
 
     name, count, text_ids, id_field = "lead_sources", len(SOURCES), True, "name"
 
+    @override
     def key(self, n: int) -> str:
         return SOURCES[n - 1]
 
+    @override
     def row(self, n: int) -> Row:
         return {"name": SOURCES[n - 1]}
 
@@ -71,12 +77,15 @@ class Leads(Source):
         self.labels = [labels.key(n) for n in (1, 2, 3, 4)]
         self.pool = [flat(values, book) for values in pool(book, "deal", world, 150)]
 
+    @override
     def key(self, n: int) -> str:
         return self.world.uuid(8, n)
 
+    @override
     def state(self, n: int) -> int:
         return ARCHIVED if n % 7 == 3 else LIVE
 
+    @override
     def times(self, n: int) -> tuple[int, int | None]:
         add, update = self.world.times(8, n, nullable=False)
         fraction = self.world.dice(8, n) % 1000 if n % 53 != 5 else 0
@@ -86,6 +95,7 @@ class Leads(Source):
         """Title of lead ``n``."""
         return f"{words.person_first_name(self.world.dice(8, n))} lead {n}"
 
+    @override
     def row(self, n: int) -> Row:
         world, sizes = self.world, self.world.sizes
         roll, more = world.dice(8, n), world.dice(151, n)

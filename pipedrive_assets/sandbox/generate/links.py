@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from typing_extensions import override
+
 from pipedrive_assets.sandbox.collection import DELETED, Source
 from pipedrive_assets.sandbox.generate import words
 from pipedrive_assets.sandbox.generate.contacts import Organizations, Persons
@@ -34,6 +36,7 @@ class _Linked(Source):
         """How many the parent has."""
         return 0
 
+    @override
     def parent(self, n: int) -> int:
         return self.places[n - 1][0]
 
@@ -41,9 +44,11 @@ class _Linked(Source):
 class Followers(_Linked):
     """Every second record has one to three followers, never the same user twice."""
 
+    @override
     def each(self, parent: int) -> int:
         return 1 + self.world.dice(self.kind, parent) % 3 if parent % 2 else 0
 
+    @override
     def row(self, n: int) -> Row:
         parent, place = self.places[n - 1]
         user = 1 + (self.world.dice(self.kind + 1, parent) + place) % USERS
@@ -54,9 +59,11 @@ class Followers(_Linked):
 class Changelog(_Linked):
     """Changes of a record's title, oldest first; values are strings."""
 
+    @override
     def each(self, parent: int) -> int:
         return 2 if parent % 3 == 0 else 0
 
+    @override
     def row(self, n: int) -> Row:
         parent, place = self.places[n - 1]
         add, _ = self.world.times(self.kind, n, nullable=False)
@@ -82,6 +89,7 @@ class Participants(_Linked):
         self.deals, self.persons, self.organizations, self.users = deals, persons, organizations, users
         super().__init__(world, deals, "deal_participants", 200)
 
+    @override
     def each(self, parent: int) -> int:
         return 1 if parent % 4 == 1 else 0
 
@@ -96,6 +104,7 @@ class Participants(_Linked):
             "value": n,
         }
 
+    @override
     def row(self, n: int) -> Row:
         deal = self.parent(n)
         person = 1 + self.world.dice(200, n) % self.persons.count

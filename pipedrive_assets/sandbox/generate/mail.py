@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from typing_extensions import override
+
 from pipedrive_assets.sandbox.collection import Source
 from pipedrive_assets.sandbox.generate import words
 from pipedrive_assets.sandbox.generate.contacts import Persons
@@ -39,6 +41,7 @@ class MailThreads(Source):
         self.world, self.persons = world, persons
         self.count = world.sizes["mail_threads"]
 
+    @override
     def times(self, n: int) -> tuple[int, int | None]:
         return self.world.times(12, n, nullable=False)
 
@@ -47,6 +50,7 @@ class MailThreads(Source):
         first = FOLDERS[n % 4]
         return [first, "archive"] if n % 6 == 0 and first != "archive" else [first]
 
+    @override
     def row(self, n: int) -> Row:
         roll = self.world.dice(12, n)
         add, update = self.times(n)
@@ -105,9 +109,11 @@ class MailMessages(Source):
         self.world, self.threads = world, threads
         self.count = threads.count * 2
 
+    @override
     def parent(self, n: int) -> int:
         return (n + 1) // 2
 
+    @override
     def row(self, n: int) -> Row:
         thread = self.parent(n)
         roll = self.world.dice(12, thread)
@@ -155,9 +161,11 @@ class CallLogs(Source):
         self.world = world
         self.count = world.sizes["call_logs"]
 
+    @override
     def key(self, n: int) -> str:
         return "CA" + self.world.hexadecimal(11, n)[:27]
 
+    @override
     def row(self, n: int) -> Row:
         roll = self.world.dice(11, n)
         start, _ = self.world.times(11, n, nullable=False)

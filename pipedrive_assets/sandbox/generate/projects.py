@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from typing_extensions import override
+
 from pipedrive_assets.sandbox.collection import ARCHIVED, LIVE, Source
 from pipedrive_assets.sandbox.fields import FieldBook
 from pipedrive_assets.sandbox.generate import words
@@ -25,6 +27,7 @@ class _Planned(Source):
     def __init__(self, world: World) -> None:
         self.world = world
 
+    @override
     def times(self, n: int) -> tuple[int, int | None]:
         return self.world.times(self.kind, n, nullable=False)
 
@@ -39,6 +42,7 @@ class Boards(_Planned):
 
     name, count, kind = "boards", BOARDS, 70
 
+    @override
     def row(self, n: int) -> Row:
         return {"id": n, "name": ("Delivery", "Intern", "Büro 🏢")[n - 1], "order_nr": n, **self.stamps(n)}
 
@@ -48,9 +52,11 @@ class Phases(_Planned):
 
     name, count, kind, parent_field = "phases", BOARDS * PHASES_EACH, 71, "board_id"
 
+    @override
     def parent(self, n: int) -> int:
         return 1 + (n - 1) // PHASES_EACH
 
+    @override
     def row(self, n: int) -> Row:
         position = 1 + (n - 1) % PHASES_EACH
         return {
@@ -67,6 +73,7 @@ class Templates(_Planned):
 
     name, count, kind = "project_templates", 2, 72
 
+    @override
     def row(self, n: int) -> Row:
         return {
             "id": n,
@@ -88,9 +95,11 @@ class Projects(_Planned):
         self.count = world.sizes["projects"]
         self.pool = pool(book, "project", world, 180)
 
+    @override
     def state(self, n: int) -> int:
         return ARCHIVED if n % 9 == 4 else LIVE
 
+    @override
     def row(self, n: int) -> Row:
         world, sizes = self.world, self.world.sizes
         roll, more = world.dice(9, n), world.dice(181, n)
@@ -127,6 +136,7 @@ class Tasks(_Planned):
         super().__init__(world)
         self.count = world.sizes["tasks"]
 
+    @override
     def row(self, n: int) -> Row:
         roll = self.world.dice(10, n)
         add, update = self.times(n)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from typing_extensions import override
+
 from pipedrive_assets.sandbox.collection import ARCHIVED, DELETED, LIVE, Source
 from pipedrive_assets.sandbox.fields import FieldBook
 from pipedrive_assets.sandbox.generate import words
@@ -27,9 +29,11 @@ class Pipelines(Source):
     def __init__(self, world: World) -> None:
         self.world = world
 
+    @override
     def times(self, n: int) -> tuple[int, int | None]:
         return self.world.times(20, n, nullable=False)
 
+    @override
     def row(self, n: int) -> Row:
         add, update = self.times(n)
         return {
@@ -51,9 +55,11 @@ class Stages(Source):
     def __init__(self, world: World) -> None:
         self.world = world
 
+    @override
     def times(self, n: int) -> tuple[int, int | None]:
         return self.world.times(21, n)
 
+    @override
     def row(self, n: int) -> Row:
         add, update = self.times(n)
         position = (n - 1) % STAGES_EACH
@@ -83,11 +89,13 @@ class Deals(Source):
         self.count = world.sizes["deals"]
         self.pool = pool(book, "deal", world, 101)
 
+    @override
     def state(self, n: int) -> int:
         if n % 20 == 9:
             return ARCHIVED
         return DELETED if n % 31 == 15 else LIVE
 
+    @override
     def times(self, n: int) -> tuple[int, int | None]:
         if self.state(n) == DELETED:
             return self.world.recently_deleted(1, n)
@@ -102,6 +110,7 @@ class Deals(Source):
         roll = self.world.dice(102, n)
         return 1 + (roll >> 8) % 3 if roll % 3 == 0 and self.state(n) != DELETED else 0
 
+    @override
     def row(self, n: int) -> Row:
         world, state = self.world, self.state(n)
         roll, more = world.dice(1, n), world.dice(103, n)
@@ -184,6 +193,7 @@ class _BelowDeals(Source):
         """How many the deal has."""
         return 0
 
+    @override
     def parent(self, n: int) -> int:
         return self.places[n - 1][0]
 
@@ -193,12 +203,15 @@ class DealProducts(_BelowDeals):
 
     name = "deal_products"
 
+    @override
     def each(self, deal: int) -> int:
         return self.deals.products_count(deal)
 
+    @override
     def times(self, n: int) -> tuple[int, int | None]:
         return self.world.times(22, n)
 
+    @override
     def row(self, n: int) -> Row:
         roll = self.world.dice(23, n)
         add, update = self.times(n)
@@ -236,9 +249,11 @@ class Installments(_BelowDeals):
 
     name = "deal_installments"
 
+    @override
     def each(self, deal: int) -> int:
         return 2 if self.deals.products_count(deal) and deal % 3 == 0 else 0
 
+    @override
     def row(self, n: int) -> Row:
         roll = self.world.dice(24, n)
         return {
@@ -255,12 +270,15 @@ class Discounts(_BelowDeals):
 
     name, text_ids = "deal_discounts", True
 
+    @override
     def each(self, deal: int) -> int:
         return 1 if self.deals.products_count(deal) > 1 else 0
 
+    @override
     def key(self, n: int) -> str:
         return self.world.uuid(25, n)
 
+    @override
     def row(self, n: int) -> Row:
         roll = self.world.dice(25, n)
         add, update = self.world.times(26, n, nullable=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from typing_extensions import override
+
 from pipedrive_assets.sandbox.collection import Source
 from pipedrive_assets.sandbox.generate import words
 from pipedrive_assets.sandbox.generate.custom_values import USERS
@@ -33,9 +35,11 @@ class PermissionSets(_Settings):
 
     name, count, text_ids = "permission_sets", 2 * len(APPS), True
 
+    @override
     def key(self, n: int) -> str:
         return self.world.uuid(50, n)
 
+    @override
     def row(self, n: int) -> Row:
         app, admin = APPS[(n - 1) // 2], n % 2 == 1
         return {
@@ -70,6 +74,7 @@ class Users(_Settings):
             "name": self.full_name(n),
         }
 
+    @override
     def row(self, n: int) -> Row:
         created, modified = self.created(51, n)
         return {
@@ -120,6 +125,7 @@ class Roles(_Settings):
 
     name, count = "roles", 3
 
+    @override
     def row(self, n: int) -> Row:
         return {
             "id": n,
@@ -137,6 +143,7 @@ class LegacyTeams(_Settings):
 
     name, count = "legacy_teams", 2
 
+    @override
     def row(self, n: int) -> Row:
         return {
             "id": n,
@@ -156,6 +163,7 @@ class ActivityTypes(_Settings):
 
     name, count = "activity_types", 8
 
+    @override
     def row(self, n: int) -> Row:
         key = ("call", "meeting", "task", "deadline", "email", "lunch", "site_visit", "fax")[n - 1]
         add, update = self.world.times(53, n, nullable=False)
@@ -179,6 +187,7 @@ class Currencies(_Settings):
 
     name, count = "currencies", 6
 
+    @override
     def row(self, n: int) -> Row:
         code, title, digits, symbol = (
             ("EUR", "Euro", 2, "€"), ("USD", "US Dollar", 2, "$"), ("GBP", "Pound Sterling", 2, "£"),
@@ -200,6 +209,7 @@ class Filters(_Settings):
 
     name, count = "filters", 7
 
+    @override
     def row(self, n: int) -> Row:
         add, update = self.created(54, n)
         return {
@@ -224,9 +234,11 @@ class Goals(_Settings):
 
     name, count, text_ids = "goals", 2 * len(GOAL_TYPES), True
 
+    @override
     def key(self, n: int) -> str:
         return self.world.hexadecimal(55, n)
 
+    @override
     def row(self, n: int) -> Row:
         kind = GOAL_TYPES[(n - 1) // 2]
         params: Row = {"activity_type_id": [n % 7 + 1]} if kind.startswith("act") else {"pipeline_id": [1, 2]}
@@ -249,6 +261,7 @@ class Webhooks(_Settings):
 
     name, count = "webhooks", 2
 
+    @override
     def row(self, n: int) -> Row:
         add, _ = self.world.times(57, n, nullable=False)
         return {

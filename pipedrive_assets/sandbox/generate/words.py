@@ -50,7 +50,7 @@ RECENT_BROWSER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, lik
 
 def _address(i: int) -> dict[str, Any]:
     country, city = COUNTRIES[i % len(COUNTRIES)]
-    street = ("Main St", "Hauptstraße", "Rue de l’Église", "O'Connell St")[i % 4]
+    street = ("Main St", "Hauptstraße", "Rue de l'Église", "O'Connell St")[i % 4]
     return {
         "value": f"{street} {i + 1}, {city}, {country}",
         "country": country,

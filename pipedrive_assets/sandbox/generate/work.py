@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from typing_extensions import override
+
 from pipedrive_assets.sandbox.collection import DELETED, LIVE, Source
 from pipedrive_assets.sandbox.fields import FieldBook
 from pipedrive_assets.sandbox.generate import words
@@ -26,14 +28,17 @@ class Activities(Source):
         self.world = world
         self.count = world.sizes["activities"]
 
+    @override
     def state(self, n: int) -> int:
         return DELETED if n % 67 == 33 else LIVE
 
+    @override
     def times(self, n: int) -> tuple[int, int | None]:
         if self.state(n) == DELETED:
             return self.world.recently_deleted(4, n)
         return self.world.times(4, n)
 
+    @override
     def row(self, n: int) -> Row:
         world, sizes = self.world, self.world.sizes
         roll, more = world.dice(4, n), world.dice(130, n)
@@ -95,14 +100,17 @@ class Products(Source):
         self.count = world.sizes["products"]
         self.pool = pool(book, "product", world, 140)
 
+    @override
     def state(self, n: int) -> int:
         return DELETED if n % 37 == 18 else LIVE
 
+    @override
     def times(self, n: int) -> tuple[int, int | None]:
         if self.state(n) == DELETED:
             return self.world.recently_deleted(5, n)
         return self.world.times(5, n)
 
+    @override
     def row(self, n: int) -> Row:
         world = self.world
         roll, more = world.dice(5, n), world.dice(141, n)
@@ -147,9 +155,11 @@ class Variations(Source):
         self.world = world
         self.count = world.sizes["products"] // 4 * 2
 
+    @override
     def parent(self, n: int) -> int:
         return (n - 1) // 2 * 4 + 1
 
+    @override
     def row(self, n: int) -> Row:
         return {
             "id": n,
