@@ -1,0 +1,206 @@
+"""The circuit breaker: closed, open, half-open with one probe, shared by all who call the account."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pipedrive_assets.api.circuit_breaker import CircuitBreaker
+from pipedrive_assets.exceptions import PipedriveCircuitOpenException
+from pipedrive_assets.settings import PipedriveSettings
+from pipedrive_assets.state.breaker import TIMEOUT_CAP_SECONDS, BreakerState
+from pipedrive_assets.state.store import StateStore
+from pipedrive_assets_tests.clocks import ManualClock
+
+Build = Callable[..., CircuitBreaker]
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def breaker_for(tmp_path: Path, clock: ManualClock) -> Iterator[Build]:
+    with StateStore.open(f"sqlite:///{tmp_path / 'state.db'}", clock=clock) as store:
+
+        def build(account: str = "7", threshold: int = 3, timeout: float = 300) -> CircuitBreaker:
+            return CircuitBreaker(
+                store.breaker(account), threshold=threshold, timeout=timeout, probe_seconds=90, clock=clock
+            )
+
+        yield build
+
+
+@pytest.fixture
+def breaker(breaker_for: Build) -> CircuitBreaker:
+    return breaker_for()
+
+
+def fail(breaker: CircuitBreaker, times: int) -> None:
+    for _ in range(times):
+        breaker.before_request()
+        breaker.failure()
+
+
+def in_thread(action: Callable[[], None]) -> BaseException | None:
+    """Run ``action`` in a thread of its own, which to the breaker is another caller."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            action()
+        except PipedriveCircuitOpenException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return raised[0] if raised else None
+
+
+def test_failures_in_a_row_open_it_and_nothing_passes(breaker: CircuitBreaker, clock: ManualClock) -> None:
+    fail(breaker, 3)
+    with pytest.raises(PipedriveCircuitOpenException) as caught:
+        breaker.before_request()
+    assert caught.value.next_try_at == datetime.fromtimestamp(clock.time() + 300, UTC)
+    assert caught.value.retry_after == 300
+
+
+def test_a_success_between_failures_starts_the_count_anew(breaker: CircuitBreaker) -> None:
+    fail(breaker, 2)
+    breaker.success()
+    fail(breaker, 2)
+    breaker.before_request()
+
+
+def test_all_who_share_the_account_see_it_open_and_others_do_not(breaker_for: Build) -> None:
+    fail(breaker_for(), 3)
+    with pytest.raises(PipedriveCircuitOpenException):
+        breaker_for().before_request()
+    breaker_for("8").before_request()
+
+
+def test_exactly_one_probe_passes_and_its_success_closes(breaker: CircuitBreaker, clock: ManualClock) -> None:
+    fail(breaker, 3)
+    clock.advance(300)
+    breaker.before_request()
+    assert breaker.snapshot().state is BreakerState.HALF_OPEN
+    assert in_thread(breaker.before_request) is not None
+    breaker.success()
+    assert breaker.snapshot().state is BreakerState.CLOSED
+    assert in_thread(breaker.before_request) is None
+
+
+def test_many_threads_at_once_get_one_probe(breaker: CircuitBreaker, clock: ManualClock) -> None:
+    fail(breaker, 3)
+    clock.advance(300)
+    gate = threading.Barrier(8)
+    passed: list[bool] = []
+
+    def ask() -> None:
+        gate.wait()
+        try:
+            breaker.before_request()
+            passed.append(True)
+        except PipedriveCircuitOpenException:
+            passed.append(False)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(passed) == [False] * 7 + [True]
+
+
+def test_each_failed_probe_doubles_the_pause_up_to_an_hour(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    fail(breaker, 3)
+    pauses = []
+    for _ in range(7):
+        pause = breaker.snapshot().next_try_at - clock.time()
+        pauses.append(pause)
+        clock.advance(pause - 1)
+        with pytest.raises(PipedriveCircuitOpenException):
+            breaker.before_request()
+        clock.advance(1)
+        fail(breaker, 1)
+    assert pauses == [300, 600, 1200, 2400, *[TIMEOUT_CAP_SECONDS] * 3]
+
+
+def test_a_pause_longer_than_the_cap_is_not_possible(breaker_for: Build, clock: ManualClock) -> None:
+    breaker = breaker_for(timeout=100_000, threshold=1)
+    fail(breaker, 1)
+    assert breaker.snapshot().next_try_at == clock.time() + TIMEOUT_CAP_SECONDS
+
+
+def test_closing_forgets_how_often_it_opened(breaker: CircuitBreaker, clock: ManualClock) -> None:
+    fail(breaker, 3)
+    clock.advance(300)
+    fail(breaker, 1)
+    clock.advance(600)
+    breaker.before_request()
+    breaker.success()
+    fail(breaker, 3)
+    assert breaker.snapshot().next_try_at == clock.time() + 300
+
+
+def test_a_prober_that_never_reports_does_not_keep_it_open(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    fail(breaker, 3)
+    clock.advance(300)
+    assert in_thread(breaker.before_request) is None
+    clock.advance(89)
+    with pytest.raises(PipedriveCircuitOpenException) as caught:
+        breaker.before_request()
+    assert caught.value.retry_after == pytest.approx(1)
+    clock.advance(1)
+    breaker.before_request()
+
+
+def test_late_outcomes_of_requests_from_before_change_nothing(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    fail(breaker, 3)
+    opened = breaker.snapshot()
+    clock.advance(10)
+    breaker.success()
+    breaker.failure()
+    assert breaker.snapshot() == opened
+    clock.advance(290)
+    assert in_thread(breaker.before_request) is None
+    half_open = breaker.snapshot()
+    breaker.success()
+    breaker.failure()
+    assert breaker.snapshot() == half_open
+
+
+def test_transitions_are_logged_once(
+    breaker: CircuitBreaker, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="pipedrive_assets"):
+        fail(breaker, 3)
+        clock.advance(300)
+        breaker.before_request()
+        breaker.success()
+        breaker.success()
+    events = [record.getMessage().split()[0] for record in caplog.records]
+    assert events == ["circuit_open", "circuit_half_open", "circuit_closed"]
+
+
+def test_threshold_and_timeout_come_from_the_settings(tmp_path: Path, clock: ManualClock) -> None:
+    settings = PipedriveSettings(circuit_breaker_threshold=2, circuit_breaker_timeout=40)
+    with StateStore.open(f"sqlite:///{tmp_path / 'state.db'}", clock=clock) as store:
+        breaker = CircuitBreaker.from_settings(store.breaker("7"), settings, clock)
+        fail(breaker, 1)
+        assert breaker.snapshot().state is BreakerState.CLOSED
+        fail(breaker, 1)
+        assert breaker.snapshot().next_try_at == clock.time() + 40
