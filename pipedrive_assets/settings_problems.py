@@ -59,7 +59,7 @@ def problem_lines(
             continue
         field = model.model_fields[name]
         variable = PREFIX + name.upper()
-        if variable not in given:
+        if variable not in given and not is_secret(field):
             # Derived from another setting that is wrong, and reported there.
             continue
         rule = said if problem["type"] == "value_error" else f"must be {allowed(field) or said}"

@@ -1,0 +1,98 @@
+"""``pipedrive-assets``: the list of commands, and how a command ends.
+
+Exit codes: 0 done, 1 failed (one clear line on standard error), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from pipedrive_assets.cli.output import Output
+from pipedrive_assets.exceptions import PipedriveException
+from pipedrive_assets.logs import ROOT, log_to
+from pipedrive_assets.redaction import redact
+
+COMMANDS = {
+    "demo": ("demo", "demo", "Copy a whole built-in account into DuckDB."),
+    "sync-entities": ("sync", "sync_entities", "Bring entities up to date."),
+    "sync-custom-fields": ("sync", "sync_custom_fields", "Bring custom field definitions up to date."),
+    "status": ("status", "status", "Coverage and lag by entity, budget, breaker, last runs."),
+    "config": ("config", "config", "The settings in force and what the schedules cost."),
+    "test-connection": ("connection", "test_connection", "Ask Pipedrive who the token belongs to."),
+    "sandbox": ("sandbox", "sandbox", "Run the built-in look-alike of Pipedrive."),
+    "query": ("query", "query", "Run one SQL query on the copy."),
+}
+"""Command → module below ``cli``, function, and the line in the list of commands."""
+
+
+class Commands(click.Group):
+    """A group that imports a command when it is asked for, since Dagster and DuckDB take their time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, function, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(f"pipedrive_assets.cli.{module}"), function)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error becomes one line for people and, with ``--json``, one object."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except PipedriveException as error:
+            _fail(ctx, error)
+        except Exception as error:
+            if ctx.params.get("verbose"):
+                raise
+            defect = PipedriveException(
+                f"{type(error).__name__}: {error} (not foreseen; --verbose shows where)".replace("\n", " ")
+            )
+            _fail(ctx, defect)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("-v", "--verbose", is_flag=True, help="Log each page and request to standard error.")
+@click.version_option(package_name="pipedrive-assets")
+@click.pass_context
+def main(ctx: click.Context, verbose: bool) -> None:
+    """Keep a complete, correct, queryable copy of a Pipedrive account.
+
+    Settings are PIPEDRIVE_* variables, see docs/configuration.md. New here? Run `pipedrive-assets demo`.
+    """
+    ctx.obj = Output()
+    handler = log_to(sys.stderr, level=logging.DEBUG if verbose else logging.WARNING)
+    ctx.call_on_close(lambda: logging.getLogger(ROOT).removeHandler(handler))
+
+
+def describe(error: PipedriveException) -> list[str]:
+    """The error as lines for people: what happened, and on the last line what to do about it."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    if error.advice:
+        lines[-1] = f"{lines[-1].rstrip('.')}. {error.advice}"
+    return lines
+
+
+def _fail(ctx: click.Context, error: PipedriveException) -> NoReturn:
+    for line in describe(error):
+        click.echo(f"Error: {redact(line)}", err=True)
+    output = ctx.find_object(Output)
+    if output is not None and output.as_json:
+        output.emit({"ok": False, "error": error.to_dict()})
+    raise click.exceptions.Exit(1)
