@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,20 @@ class Database:
             with connection.begin():
                 yield connection
 
-    def creation_lock(self) -> AbstractContextManager[object]:
+    @contextmanager
+    def creation_lock(self) -> Iterator[None]:
         """Held while tables are created or migrated, so that only one process does it."""
-        if self._url.database is None:
-            return nullcontext()
-        return FileLock(f"{self._url.database}.lock", timeout=BUSY_TIMEOUT_SECONDS)
+        lock = FileLock(f"{self._url.database}.lock", timeout=BUSY_TIMEOUT_SECONDS)
+        try:
+            lock.acquire()
+        except OSError as error:
+            raise PipedriveStateException(
+                f"the state store at {self.place} cannot be locked: {error}"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def upsert(
         self,
