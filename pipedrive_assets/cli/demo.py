@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
-from collections.abc import Sequence
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 
@@ -18,7 +22,7 @@ from pipedrive_assets.cli.output import Output, json_option
 from pipedrive_assets.cli.progress import Watcher, watching
 from pipedrive_assets.cli.sandbox import SCALES
 from pipedrive_assets.cli.sync import sync_all
-from pipedrive_assets.sandbox import Sandbox, SandboxConfig
+from pipedrive_assets.exceptions import PipedriveConnectionException
 from pipedrive_assets.settings import PipedriveSettings, load_settings
 from pipedrive_assets.state.lanes import Lane
 from pipedrive_assets.sync.options import Source, SyncMode, SyncOptions
@@ -52,9 +56,9 @@ def demo(output: Output, scale: str, seed: int, keep: bool) -> None:
     if not keep:
         shutil.rmtree(folder, ignore_errors=True)
     started = perf_counter()
-    with Sandbox.start(SandboxConfig(scale=scale, seed=seed)) as server:  # type: ignore[arg-type]
-        output.say(f"A built-in account answers on {server.url} ({scale}, seed {seed}).")
-        settings = demo_settings(folder, server.url, server.token)
+    with running_sandbox(scale, seed) as (url, token):
+        output.say(f"A built-in account answers on {url} ({scale}, seed {seed}).")
+        settings = demo_settings(folder, url, token)
         with open_session(settings) as session:
             output.say(
                 f"Copying everything of {session.account.company_name} to {session.warehouse.target} …"
@@ -82,6 +86,27 @@ def demo(output: Output, scale: str, seed: int, keep: bool) -> None:
                 "seconds": round(perf_counter() - started, 3),
             }
         )
+
+
+@contextmanager
+def running_sandbox(scale: str, seed: int) -> Iterator[tuple[str, str]]:
+    """A sandbox on a free port in a process of its own; yields its address and a token.
+
+    Not in a thread: the account's records would be walked by each garbage collection of the sync.
+    """
+    command = [sys.executable, "-m", "pipedrive_assets.sandbox", "--port", "0"]
+    process = subprocess.Popen(  # noqa: S603 - our own module, our own arguments
+        [*command, "--scale", scale, "--seed", str(seed)], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        try:
+            line = process.stdout.readline() if process.stdout is not None else ""
+            found = re.fullmatch(r"sandbox at (\S+), token (\S+)\n", line)
+            if found is None:
+                raise PipedriveConnectionException("the built-in sandbox did not start")
+            yield found[1], found[2]
+        finally:
+            process.terminate()
 
 
 def demo_settings(folder: Path, url: str, token: str) -> PipedriveSettings:
