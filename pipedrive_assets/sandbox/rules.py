@@ -122,11 +122,7 @@ def _deal_product(account: Account, old: Row, body: Row) -> Row:
     if product is None:
         raise invalid("Validation failed: product_id: does not exist")
     total = round(new.get("quantity", 1) * new.get("item_price", 0), 2)
-    name = (
-        old.get("name")
-        or account.collections["products"].row(product)["name"]
-        or product_name(account.world, 1)
-    )
+    name = old.get("name") or account.collections["products"].row(product)["name"]
     return {**body, "sum": total, "name": name}
 
 
