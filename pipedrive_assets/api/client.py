@@ -162,9 +162,9 @@ class PipedriveClient:
                 company_domain=str(data["company_domain"]),
                 user_id=int(data["id"]),
                 user_name=str(data["name"]),
-                is_admin=bool(data["is_admin"]),
+                is_admin=any(right.get("admin") is True for right in data.get("access") or ()),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise PipedriveDataException(
                 f"{_IDENTITY_PATH} does not say whose token this is ({error!r})",
                 context=ErrorContext(entity="users", endpoint=_IDENTITY_PATH, method="GET"),

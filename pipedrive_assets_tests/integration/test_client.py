@@ -11,13 +11,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 
-from pipedrive_assets.api.auth import TokenAuth
-from pipedrive_assets.api.circuit_breaker import CircuitBreaker
 from pipedrive_assets.api.client import PipedriveClient, endpoint_of
 from pipedrive_assets.api.rate_limit import PipedriveRateLimitManager
 from pipedrive_assets.api.response import ApiResponse
@@ -35,9 +32,9 @@ from pipedrive_assets.exceptions import (
 from pipedrive_assets.settings import load_settings
 from pipedrive_assets.state.account import AccountIdentity
 from pipedrive_assets.state.lanes import Lane
-from pipedrive_assets.state.store import StateStore
 from pipedrive_assets_tests.clocks import SkippingClock
 from pipedrive_assets_tests.scripted_server import Fault, Reply, ScriptedServer
+from pipedrive_assets_tests.wiring import wired
 
 TOKEN = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c"
 OK = Reply(body={"success": True, "data": [{"id": 1}]})
@@ -88,15 +85,8 @@ def bench_for(tmp_path: Path, server: ScriptedServer) -> Iterator[Callable[..., 
                 "PIPEDRIVE_RATE_LIMIT_JITTER": "false",
                 **{f"PIPEDRIVE_{name.upper()}": str(value) for name, value in variables.items()},
             }
-            settings = load_settings(environment)
-            store = stack.enter_context(StateStore.open(settings.state_url, clock=clock))
-            auth = TokenAuth(TOKEN)
-            limiter = PipedriveRateLimitManager(
-                store, settings, clock=clock, token_key=auth.fingerprint, account="1"
-            )
-            breaker = CircuitBreaker.from_settings(store.breaker("1"), settings, clock)
-            client = PipedriveClient(settings, auth, limiter, breaker, clock=clock, random=Random(3))
-            return Bench(stack.enter_context(client), limiter, clock, server)
+            parts = stack.enter_context(wired(load_settings(environment), clock))
+            return Bench(parts.client, parts.limiter, clock, server)
 
         yield build
 
@@ -188,7 +178,7 @@ def test_the_identity_is_read_from_users_me(bench: Bench) -> None:
                     "company_id": 42,
                     "company_name": "Acme",
                     "company_domain": "acme",
-                    "is_admin": 1,
+                    "access": [{"app": "sales", "admin": True}],
                 },
             }
         )

@@ -156,22 +156,28 @@ def test_a_good_answer_is_accepted(body: bytes) -> None:
     assert isinstance(judged(200, body), Accepted)
 
 
+NOWHERE: Any = None
+"""In place of the connection that urllib3's exceptions name."""
+
+
 def wrapped(cause: Exception) -> requests.ConnectionError:
     """As ``requests`` wraps what went wrong below it."""
-    return requests.ConnectionError(MaxRetryError(None, "/", cause))
+    return requests.ConnectionError(MaxRetryError(NOWHERE, "/", cause))
 
 
 CONNECTIONS: list[tuple[requests.RequestException, Failure]] = [
-    (wrapped(NameResolutionError("h", None, socket.gaierror())), Failure.UNSENT),
-    (wrapped(NewConnectionError(None, "refused")), Failure.UNSENT),
-    (requests.ConnectTimeout(MaxRetryError(None, "/", ConnectTimeoutError())), Failure.UNSENT),
-    (requests.ReadTimeout(ReadTimeoutError(None, "/", "slow")), Failure.LOST),
-    (requests.ConnectionError(ReadTimeoutError(None, "/", "slow in the body")), Failure.LOST),
+    (wrapped(NameResolutionError("h", NOWHERE, socket.gaierror())), Failure.UNSENT),
+    (wrapped(NewConnectionError(NOWHERE, "refused")), Failure.UNSENT),
+    (requests.ConnectTimeout(MaxRetryError(NOWHERE, "/", ConnectTimeoutError())), Failure.UNSENT),
+    (requests.ReadTimeout(ReadTimeoutError(NOWHERE, "/", "slow")), Failure.LOST),
+    (requests.ConnectionError(ReadTimeoutError(NOWHERE, "/", "slow in the body")), Failure.LOST),
     (requests.ConnectionError(ProtocolError("aborted", ConnectionResetError(104, "reset"))), Failure.LOST),
     (requests.exceptions.ChunkedEncodingError(ProtocolError("x", IncompleteRead(1, 2))), Failure.LOST),
     (requests.exceptions.ContentDecodingError(DecodeError("gzip")), Failure.LOST),
     (
-        requests.exceptions.SSLError(MaxRetryError(None, "/", SSLError(ssl.SSLCertVerificationError("x")))),
+        requests.exceptions.SSLError(
+            MaxRetryError(NOWHERE, "/", SSLError(ssl.SSLCertVerificationError("x")))
+        ),
         Failure.UNTRUSTED,
     ),
     (requests.exceptions.SSLError(SSLError(ssl.SSLEOFError("cut"))), Failure.LOST),
@@ -204,7 +210,7 @@ def test_what_can_be_done_twice_is_repeated_although_it_may_have_arrived(method:
         (judged(200, HTML), False),
         (HANDLER.judge_failure(requests.ReadTimeout(), context=CONTEXT), False),
         (judged(429), True),
-        (HANDLER.judge_failure(wrapped(NewConnectionError(None, "refused")), context=CONTEXT), True),
+        (HANDLER.judge_failure(wrapped(NewConnectionError(NOWHERE, "refused")), context=CONTEXT), True),
     ],
 )
 def test_a_post_is_repeated_only_where_it_surely_did_nothing(outcome: Any, repeated: bool) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipedrive_assets.api.retry import BURST, CONNECTION, MAINTENANCE, SERVER, Backoff
+from pipedrive_assets.api.retry import BURST, CONNECTION, MAINTENANCE, SERVER, Backoff, RetryPolicy
 from pipedrive_assets.settings import PipedriveSettings
 
 policies = st.sampled_from([BURST, CONNECTION, MAINTENANCE, SERVER])
 
 
-def backoff(**settings: object) -> Backoff:
+def backoff(**settings: Any) -> Backoff:
     return Backoff.from_settings(PipedriveSettings(**settings), Random(1))
 
 
@@ -39,7 +40,7 @@ def test_the_number_of_retries_is_a_setting() -> None:
 
 
 @given(policy=policies, retries=st.integers(0, 9), seed=st.integers())
-def test_jitter_draws_between_zero_and_the_ceiling(policy: object, retries: int, seed: int) -> None:
+def test_jitter_draws_between_zero_and_the_ceiling(policy: RetryPolicy, retries: int, seed: int) -> None:
     drawn = Backoff(10, 16.0, True, Random(seed)).delay_seconds(policy, retries, None)
     ceiling = Backoff(10, 16.0, False, Random(seed)).delay_seconds(policy, retries, None)
     assert drawn is not None
@@ -56,7 +57,7 @@ def test_jitter_spreads_over_the_whole_range() -> None:
 
 @given(policy=policies, retries=st.integers(0, 9), asked=st.floats(0, 5000), jitter=st.booleans())
 def test_what_the_server_asks_for_is_never_cut(
-    policy: object, retries: int, asked: float, jitter: bool
+    policy: RetryPolicy, retries: int, asked: float, jitter: bool
 ) -> None:
     delay = Backoff(10, 16.0, jitter, Random(0)).delay_seconds(policy, retries, asked)
     assert delay is not None
