@@ -18,7 +18,7 @@ import orjson
 import pyarrow as pa
 
 from pipedrive_assets.catalog.spec import Column, ColumnType, Computed, CustomFields, EntitySpec, Stream
-from pipedrive_assets.sync.values import ARROW_TYPES, parse_timestamp, to_array
+from pipedrive_assets.sync.values import ARROW_TYPES, json_text, parse_timestamp, to_array
 from pipedrive_assets.warehouse.batch import QuarantinedValue
 from pipedrive_assets.warehouse.schema import arrow_schema
 
@@ -66,7 +66,7 @@ class _Leftovers:
     def column(self, length: int) -> pa.Array[Any]:
         texts: list[str | None] = [None] * length
         for index, leftovers in self.by_row.items():
-            texts[index] = _dumps(leftovers)
+            texts[index] = json_text(leftovers)
         return pa.array(texts, pa.string())
 
 
@@ -95,7 +95,7 @@ class PipedriveParsingService:
             arrays[column.name] = array
             for misfit in misfits:
                 leftovers.add(misfit.index, column.name, misfit.value)
-                value = _dumps(misfit.value)
+                value = json_text(misfit.value)
                 quarantine.append(
                     QuarantinedValue(keys[misfit.index], column.name, value, misfit.reason, facts.observed_at)
                 )
@@ -132,7 +132,7 @@ class PipedriveParsingService:
             if problem is None:
                 usable.append(record)
             else:
-                value = _dumps(self._without_secrets(record))
+                value = json_text(self._without_secrets(record))
                 quarantine.append(QuarantinedValue("", "*", value, problem, facts.observed_at))
         return usable
 
@@ -175,7 +175,7 @@ class PipedriveParsingService:
             if fields is None:
                 texts.append(None)
             elif isinstance(fields, dict):
-                texts.append(_dumps({key: value for key, value in fields.items() if value is not None}))
+                texts.append(json_text({key: value for key, value in fields.items() if value is not None}))
             else:
                 texts.append(None)
                 leftovers.add(index, "custom_fields", fields)
@@ -226,7 +226,3 @@ def _key_problem(record: Any, key_columns: Sequence[Column]) -> str | None:
 def _content_hash(row: Mapping[str, Any], parent_id: int | str | None) -> str:
     body = orjson.dumps([parent_id, row], option=orjson.OPT_SORT_KEYS)
     return blake2b(body, digest_size=16).hexdigest()
-
-
-def _dumps(value: Any) -> str:
-    return orjson.dumps(value).decode()

@@ -81,6 +81,11 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
 }
 
 
+def json_text(value: Any) -> str:
+    """``value`` as JSON with sorted keys: rows are compared by text, and the order of keys says nothing."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
 def parse_timestamp(text: str) -> datetime | None:
     """A moment in UTC without zone; None for zero dates and empty text; ``ValueMisfit`` otherwise."""
     if not text or text.startswith(ZERO_DATES):
@@ -130,7 +135,7 @@ def _fast_date(values: Sequence[Any]) -> pa.Array[Any]:
 
 
 def _fast_json(values: Sequence[Any]) -> pa.Array[Any]:
-    return pa.array([None if v is None else orjson.dumps(v).decode() for v in values], pa.string())
+    return pa.array([None if value is None else json_text(value) for value in values], pa.string())
 
 
 _FAST: dict[ColumnType, Callable[[Sequence[Any]], pa.Array[Any]]] = {
@@ -225,7 +230,7 @@ def _date(value: Any) -> date | None:
 
 def _json(value: Any) -> str:
     try:
-        return orjson.dumps(value).decode()
+        return json_text(value)
     except TypeError:
         raise ValueMisfit("not representable as JSON") from None
 
