@@ -6,15 +6,13 @@ Exit codes: 0 done, 1 failed (one clear line on standard error), 2 wrong usage.
 from __future__ import annotations
 
 import importlib
-import logging
-import sys
 from typing import Any, NoReturn
 
 import click
 
+from pipedrive_assets.cli.notices import notices
 from pipedrive_assets.cli.output import Output
 from pipedrive_assets.exceptions import PipedriveException
-from pipedrive_assets.logs import ROOT, log_to
 from pipedrive_assets.redaction import redact
 
 COMMANDS = {
@@ -77,8 +75,7 @@ def main(ctx: click.Context, verbose: bool) -> None:
     Settings are PIPEDRIVE_* variables, see docs/configuration.md. New here? Run `pipedrive-assets demo`.
     """
     ctx.obj = Output()
-    handler = log_to(sys.stderr, level=logging.DEBUG if verbose else logging.WARNING)
-    ctx.call_on_close(lambda: logging.getLogger(ROOT).removeHandler(handler))
+    ctx.with_resource(notices(verbose=verbose))
 
 
 def describe(error: PipedriveException) -> list[str]:

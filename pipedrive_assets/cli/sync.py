@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -110,6 +111,8 @@ def sync_all(
     """
     results: list[SyncResult] = []
     errors: dict[str, PipedriveException] = {}
+    # Modules live until the process ends; the collection after each batch need not walk them (60 ms each).
+    gc.freeze()
     for name in entities:
         try:
             result = session.sync(name, options, on_progress=watcher.page)
