@@ -9,8 +9,8 @@ from pipedrive_assets.sandbox.config import BURST_REQUESTS, SCALES, SandboxConfi
 from pipedrive_assets.sandbox.server import Sandbox
 
 
-def parse(arguments: Sequence[str] | None) -> SandboxConfig:
-    """Configuration from the command line."""
+def parse(arguments: Sequence[str] | None) -> tuple[SandboxConfig, bool]:
+    """Configuration from the command line, and whether to write out every record first."""
     parser = argparse.ArgumentParser(prog="python -m pipedrive_assets.sandbox", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8100)
@@ -21,13 +21,20 @@ def parse(arguments: Sequence[str] | None) -> SandboxConfig:
     parser.add_argument("--daily-budget", type=int, default=None)
     parser.add_argument("--latency-ms", type=float, default=0.0)
     parser.add_argument("--jitter-ms", type=float, default=0.0)
+    parser.add_argument("--gzip", action="store_true", help="compress answers for clients that accept it")
+    parser.add_argument("--warm", action="store_true", help="write out every record before serving")
     parser.add_argument("--index-lag-seconds", type=float, default=0.0)
-    return SandboxConfig(**vars(parser.parse_args(arguments)))
+    given = vars(parser.parse_args(arguments))
+    warm = given.pop("warm")
+    return SandboxConfig(**given), warm
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve in the foreground."""
-    sandbox = Sandbox(parse(arguments))
+    config, warm = parse(arguments)
+    sandbox = Sandbox(config)
+    if warm:
+        sandbox.warm()
     bound = sandbox.bind()
     print(f"sandbox at {sandbox.url}, token {sandbox.token}", flush=True)
     try:

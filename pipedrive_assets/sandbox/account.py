@@ -71,6 +71,13 @@ class Account:
             raise UnknownRecordError(f"{entity} has no record {key!r}")
         return collection, n, collection.row(n)
 
+    def _living(self, entity: str, key: Key) -> tuple[Collection, int, Row]:
+        """A record that can still be edited: a deleted one can only be read."""
+        collection, n, row = self._find(entity, key)
+        if collection.states[n] == DELETED:
+            raise UnknownRecordError(f"{entity} record {key!r} is deleted")
+        return collection, n, row
+
     def get(self, entity: str, key: Key) -> Row:
         """The record as it is now, with internal keys; ``UnknownRecordError`` if it is gone."""
         return self._find(entity, key)[2]
@@ -119,7 +126,7 @@ class Account:
     def update(self, entity: str, key: Key, **fields: Any) -> Row:
         """Change a record and move its update time; custom fields are merged by key."""
         with self.lock:
-            collection, n, old = self._find(entity, key)
+            collection, n, old = self._living(entity, key)
             if "custom_fields" in fields:
                 fields["custom_fields"] = {**old["custom_fields"], **fields["custom_fields"]}
             row = {**old, **fields}
@@ -147,13 +154,13 @@ class Account:
         if entity != "deal_products" or not row.get("deal_id"):
             return
         count = len(self.collections["deal_products"].children(row["deal_id"]))
-        if self.collections["deals"].number(row["deal_id"]) is not None:
+        if self.collections["deals"].is_alive(row["deal_id"]):
             self.update("deals", row["deal_id"], products_count=count)
 
     def delete(self, entity: str, key: Key) -> None:
         """Delete a record as Pipedrive does for its kind; what hangs below it is gone too."""
         with self.lock:
-            collection, n, old = self._find(entity, key)
+            collection, n, old = self._living(entity, key)
             row, state = lifecycle.ended(entity, old)
             collection.write(n, row | self._changed(entity, row, {}), state)
             for child in lifecycle.CHILDREN.get(entity, ()):
@@ -165,7 +172,7 @@ class Account:
     def archive(self, entity: str, key: Key, *, archived: bool = True) -> Row:
         """Move a deal, lead or project to its archived list (or back); the update time moves."""
         with self.lock:
-            collection, n, old = self._find(entity, key)
+            collection, n, old = self._living(entity, key)
             changes: Row = {"is_archived": archived} if "is_archived" in old else {}
             if "archive_time" in old:
                 now = self.clock.milliseconds()
@@ -182,7 +189,7 @@ class Account:
     def merge(self, entity: str, loser: Key, survivor: Key) -> Row:
         """Merge: the survivor's empty fields are filled from the loser, which is deleted (reference 8.4)."""
         with self.lock:
-            kept, lost = self.get(entity, survivor), self.get(entity, loser)
+            kept, lost = self._living(entity, survivor)[2], self._living(entity, loser)[2]
             filled = {
                 name: lost[name] for name, value in kept.items() if value in (None, []) and name in lost
             }

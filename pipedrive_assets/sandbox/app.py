@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,9 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+SMALL_BYTES = 1_000
+"""Answers up to this size are not compressed."""
+
 PREFIXES = (("/api/v2", "v2"), ("/api/v1", "v1"), ("/v1", "v1"))
 """v2 has one prefix, v1 two (reference 1.1)."""
 
@@ -38,6 +42,7 @@ class Call:
     raw_path: str
     params: dict[str, str]
     token: str | None
+    gzip: bool = False
     version: str = ""
     path: str = ""
     arrived: float = 0.0
@@ -71,6 +76,9 @@ class Api:
         call.arrived = time.monotonic()
         answer = self._spoiled(call, body) if call.fault else self._answer(call, body)
         await self._wait()
+        if self.config.gzip and call.gzip and len(answer.body) > SMALL_BYTES:
+            answer.body = gzip.compress(answer.body, compresslevel=1)
+            answer.headers.append((b"content-encoding", b"gzip"))
         self._note(call, answer)
         await faulty.deliver(call.fault, answer, send)
 
@@ -188,7 +196,7 @@ def _call(scope: Scope) -> Call:
         token = params.get("api_token")
     if "api_token" in params:
         params["api_token"] = "***"  # noqa: S105
-    return Call(scope["method"], path, params, token)
+    return Call(scope["method"], path, params, token, b"gzip" in headers.get(b"accept-encoding", b""))
 
 
 async def _read_body(receive: Receive) -> bytes:

@@ -107,6 +107,11 @@ class Collection:
             n = key if isinstance(key, int) and 0 < key < len(self.states) else None
         return n if n is not None and self.states[n] != GONE else None
 
+    def is_alive(self, key: Key | None) -> bool:
+        """Whether there is a record with this id that is not deleted."""
+        n = self.number(key)
+        return n is not None and self.states[n] in (LIVE, ARCHIVED)
+
     def next_number(self) -> int:
         """Number that the next new record gets."""
         return len(self.states)

@@ -76,7 +76,9 @@ class SandboxConfig:
     ``now`` (ISO, UTC) starts the server clock there instead of at the real time; with ``frozen`` it stands
     still until moved. ``index_lag_seconds`` hides writes from lists until that much server time has passed.
     ``retry_after_header`` adds ``Retry-After`` to burst refusals; ``daily_headers`` sends the undocumented
-    token headers. ``nulls_first`` says to which end lists sort rows without a time.
+    token headers; ``nulls_first`` says to which end lists sort rows without a time; ``gzip`` compresses
+    answers for clients that accept it; ``v1_empty_as_null`` writes empty v1 lists as ``null``, as some of
+    Pipedrive's do (reference 3.1).
     """
 
     scale: Literal["tiny", "small", "medium", "large"] = "tiny"
@@ -100,6 +102,8 @@ class SandboxConfig:
     daily_headers: bool = True
     abuse_block: bool = True
     burst_limit: int | None = None
+    gzip: bool = False
+    v1_empty_as_null: bool = False
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -59,12 +59,15 @@ def read_list(spec: ListSpec, account: Account, request: Request) -> Answer:
             return collection.shown.text(n, view, functools.partial(view.text, account))
         return view.text(account, collection.shown.row(n))
 
-    if spec.paging == "none":
-        return success_rows([text(n) for _, n in entries], None)
+    if spec.paging == "cursor":
+        return _cursor_page(collection, wanted, entries, request.params, text)
+    more = None
     if spec.paging == "offset":
         first, last, more = offset_page(request.params, len(entries), spec.page_default)
-        return success_rows([text(n) for _, n in entries[first:last]], more)
-    return _cursor_page(collection, wanted, entries, request.params, text)
+        entries = entries[first:last]
+    if not entries and request.version == "v1" and account.config.v1_empty_as_null:
+        return success(None, additional_data=more)
+    return success_rows([text(n) for _, n in entries], more)
 
 
 def _cursor_page(

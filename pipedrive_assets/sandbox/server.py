@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import threading
 from types import TracebackType
@@ -12,6 +13,7 @@ import uvicorn
 from pipedrive_assets.sandbox.account import Account
 from pipedrive_assets.sandbox.app import Api
 from pipedrive_assets.sandbox.clock import ServerClock
+from pipedrive_assets.sandbox.collection import ARCHIVED, DELETED, LIVE
 from pipedrive_assets.sandbox.config import SandboxConfig
 from pipedrive_assets.sandbox.control import control_app
 from pipedrive_assets.sandbox.faults import Faults
@@ -19,6 +21,7 @@ from pipedrive_assets.sandbox.limits import Limits
 from pipedrive_assets.sandbox.log import RequestLog
 from pipedrive_assets.sandbox.routes import all_routes
 from pipedrive_assets.sandbox.routing import Router
+from pipedrive_assets.sandbox.views import View
 
 START_SECONDS, STOP_SECONDS = 30.0, 10.0
 
@@ -64,6 +67,17 @@ class Sandbox:
     def rows(self, entity: str) -> list[dict[str, Any]]:
         """What a complete copy of ``entity`` holds; see ``Account.rows``."""
         return self.account.rows(entity)
+
+    def warm(self) -> None:
+        """Make and write out every record now, so that a benchmark measures the client and not generation.
+
+        It is the view with all optional fields that is kept; another one is written when asked for.
+        """
+        with self.account.lock:
+            for entity, collection in self.account.collections.items():
+                view = View(entity)
+                for n in collection.numbers((LIVE, ARCHIVED, DELETED)):
+                    collection.shown.text(n, view, functools.partial(view.text, self.account))
 
     async def app(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """The ASGI application: control API or Pipedrive API, by path.

@@ -8,9 +8,14 @@ from functools import lru_cache
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=8_192)
+def _date(days: int) -> str:
+    return (_EPOCH + timedelta(days=days)).strftime("%Y-%m-%d")
+
+
 def _whole_second(seconds: int) -> str:
-    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    days, rest = divmod(seconds, 86_400)
+    return f"{_date(days)}T{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
 
 
 def v2(ms: int | None) -> str | None:
@@ -30,7 +35,7 @@ def v1(ms: int | None) -> str | None:
 
 def day(ms: int | None) -> str | None:
     """``2024-01-01``."""
-    return None if ms is None else _whole_second(ms // 1000)[:10]
+    return None if ms is None else _date(ms // 86_400_000)
 
 
 def milliseconds(text: str) -> int:

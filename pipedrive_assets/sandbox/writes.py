@@ -8,7 +8,7 @@ from typing import Any
 from pipedrive_assets.sandbox.account import Account
 from pipedrive_assets.sandbox.answers import Answer, RefusedError, invalid, missing, success
 from pipedrive_assets.sandbox.bodies import check_body
-from pipedrive_assets.sandbox.collection import ARCHIVED, DELETED, GONE
+from pipedrive_assets.sandbox.collection import ARCHIVED, GONE
 from pipedrive_assets.sandbox.facts import facts
 from pipedrive_assets.sandbox.routing import Request, Route
 from pipedrive_assets.sandbox.rules import prepared
@@ -25,11 +25,10 @@ def _key(account: Account, entity: str, text: str) -> Any:
 
 def _record(account: Account, entity: str, text: str) -> tuple[Any, Row]:
     """Id and record named in a path; 404 if it is deleted or was never there."""
-    key, collection = _key(account, entity, text), account.collections[entity]
-    n = collection.number(key)
-    if n is None or collection.states[n] in (DELETED, GONE):
+    key = _key(account, entity, text)
+    if not account.collections[entity].is_alive(key):
         raise missing(entity[:-1].replace("_", " ").capitalize())
-    return key, collection.row(n)
+    return key, account.get(entity, key)
 
 
 def _shown(account: Account, entity: str, row: Row) -> Row:

@@ -269,3 +269,20 @@ def test_custom_fields_can_be_restricted_and_labelled(caller: Caller) -> None:
 def test_the_date_header_follows_the_server_clock(caller: Caller) -> None:
     caller.sandbox.clock.set("2026-12-31T23:59:59Z")
     assert caller.get("/api/v1/users/me").headers["date"] == "Thu, 31 Dec 2026 23:59:59 GMT"
+
+
+def test_empty_v1_lists_can_be_null_and_answers_compressed() -> None:
+    config = SandboxConfig(scale="tiny", v1_empty_as_null=True, gzip=True)
+    with Sandbox.start(config) as running, Caller(running).session as session:
+        assert session.get(f"{running.url}/api/v1/notes?deal_id=99999").json()["data"] is None
+        deals = session.get(f"{running.url}/api/v2/deals")
+        assert deals.headers["content-encoding"] == "gzip" and deals.json()["success"]
+
+
+def test_a_warm_sandbox_answers_as_a_cold_one(caller: Caller) -> None:
+    before = caller.walk("/api/v2/deals", include_fields=DEAL_FIELDS)
+    with Sandbox(CONFIG) as warm:
+        warm.warm()
+        other = Caller(warm)
+        with other.session:
+            assert other.walk("/api/v2/deals", include_fields=DEAL_FIELDS) == before

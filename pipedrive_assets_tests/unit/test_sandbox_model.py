@@ -160,3 +160,12 @@ def test_the_clock_jumps_stands_and_runs_on() -> None:
     clock.unfreeze()
     clock.set("2027-05-05T05:05:05Z")
     assert 0 <= clock.time() - milliseconds("2027-05-05T05:05:05Z") / 1000 < 5
+
+
+@pytest.mark.parametrize("edit", ["update", "delete", "archive"])
+def test_a_deleted_record_can_only_be_read(edit: str) -> None:
+    made = account()
+    made.delete("deals", 1)
+    with pytest.raises(UnknownRecordError):
+        getattr(made, edit)("deals", 1)
+    assert made.get("deals", 1)["is_deleted"]
