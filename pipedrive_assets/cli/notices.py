@@ -1,4 +1,4 @@
-"""Log events that a person at the terminal has to know of, as sentences; with ``--verbose`` all, as logged."""
+"""Log events that a person at the terminal has to know of, as sentences; ``--verbose`` shows all of them."""
 
 from __future__ import annotations
 

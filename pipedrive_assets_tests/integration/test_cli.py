@@ -263,7 +263,7 @@ def test_no_enabled_entity_is_an_error(cli):
 
 
 def test_retries_and_names_that_do_nothing_are_told_in_a_sentence(cli, sandbox):
-    sandbox.faults.add("status", path="/users", status=503, count=1)
+    sandbox.faults.add("status", path="/users$", status=503, count=1)
     result = cli("sync-entities", "--entity", "users", rate_limit_max_delay="0.01", cache_enabled="true")
     assert result.exit_code == 0
     warning, retry = result.stderr.splitlines()
