@@ -7,6 +7,7 @@ are used in this module only.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -128,7 +129,10 @@ def _location(instance: dg.DagsterInstance) -> InProcessCodeLocation:
     from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
     origin = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name=MODULE), location_name=LOCATION)
-    return origin.create_location(instance)
+    with warnings.catch_warnings():
+        # Describing a schedule, Dagster warns of a property of its own that nobody here has set.
+        warnings.filterwarnings("ignore", "Property `ScheduleDefinition", DeprecationWarning)
+        return origin.create_location(instance)
 
 
 @contextmanager

@@ -146,6 +146,6 @@ def test_a_tick_reads_the_watermarks_and_starts_no_second_run_beside_an_unfinish
         instance.create_run_for_job(
             repository.get_job("sync_pipedrive_core"),
             tags={"dagster/schedule_name": "pipedrive_core"},
-            status=dg.DagsterRunStatus.QUEUED,
+            status=dg.DagsterRunStatus.STARTED,
         )
         assert "has not ended yet" in (schedule.evaluate_tick(context).skip_message or "")

@@ -1,0 +1,330 @@
+"""A real instance: webserver, daemon and queue as `dagster dev` starts them, driven through GraphQL.
+
+One instance serves the whole file, since it takes seconds to start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from pipedrive_assets.clock import SystemClock
+from pipedrive_assets.defs.build import calendar_of
+from pipedrive_assets.defs.entities import entity_key
+from pipedrive_assets.defs.launch import NO_DAEMON, partitions_between, submit
+from pipedrive_assets.defs.partitions import KeyRange
+from pipedrive_assets.defs.run_tags import range_tags
+from pipedrive_assets.defs.sensors import REPAIRED_RUN, build_repair_sensor
+from pipedrive_assets.exceptions import PipedriveConfigException
+from pipedrive_assets.sandbox import Sandbox, SandboxConfig
+from pipedrive_assets.settings import load_settings
+from pipedrive_assets.warehouse.store import Warehouse
+from pipedrive_assets_tests.equality import assert_equal_copy
+
+ROOT = Path(__file__).parents[2]
+STARTS_WITHIN_SECONDS = 90
+ENDS_WITHIN_SECONDS = 120
+
+LAUNCH = """
+mutation ($params: ExecutionParams!) {
+  launchPipelineExecution(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+  }
+}
+"""
+BACKFILL = """
+mutation ($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}
+"""
+
+
+@dataclass
+class Deployment:
+    """A running `dagster dev` and the account it syncs from."""
+
+    url: str
+    env: Mapping[str, str]
+    sandbox: Sandbox
+
+    def ask(self, query: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        body = json.dumps({"query": query, "variables": {"params": params}}).encode()
+        request = urllib.request.Request(
+            f"{self.url}/graphql", body, headers={"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            (value,) = json.load(answer)["data"].values()
+        return dict(value)
+
+    def materialized(self, instance: dg.DagsterInstance, entity: str) -> list[str]:
+        records = instance.fetch_materializations(entity_key(entity), limit=1000).records
+        return sorted(record.partition_key or "" for record in records)
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    home = tmp_path_factory.mktemp("dagster_home")
+    shutil.copy(ROOT / "dagster_home" / "dagster.yaml", home)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with Sandbox.start(SandboxConfig(scale="tiny", seed=7)) as sandbox:
+        env = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("PIPEDRIVE_")},
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "DAGSTER_HOME": str(home),
+            "PIPEDRIVE_TOKEN": sandbox.token,
+            "PIPEDRIVE_BASE_URL": sandbox.url,
+            "PIPEDRIVE_PLAN": "ultimate",
+            "PIPEDRIVE_ENABLED_ENTITIES": "deals,persons,notes,users",
+            "PIPEDRIVE_START_DATE": "2025-10-01",
+            # Nothing may run by itself while the tests count events.
+            "PIPEDRIVE_INCREMENTAL_SCHEDULE_ENABLED": "false",
+            "PIPEDRIVE_HOURLY_SCHEDULE_ENABLED": "false",
+            "PIPEDRIVE_CUSTOM_FIELDS_SCHEDULER_ENABLED": "false",
+        }
+        log = (home / "dev.log").open("w")
+        process = subprocess.Popen(
+            [str(Path(sys.executable).parent / "dagster"), "dev", "--host", "127.0.0.1", "--port", str(port)],
+            cwd=ROOT,
+            env=env,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            deployment = Deployment(f"http://127.0.0.1:{port}", env, sandbox)
+            _until(lambda: _answers(deployment.url), STARTS_WITHIN_SECONDS)
+            yield deployment
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(10)
+            log.close()
+
+
+@pytest.fixture
+def instance(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    for key, value in deployment.env.items():
+        monkeypatch.setenv(key, value)
+    # Another test may have loaded the definitions for another environment.
+    monkeypatch.delitem(sys.modules, "pipedrive_assets.definitions", raising=False)
+    with dg.DagsterInstance.get() as found:
+        yield found
+
+
+def test_a_range_launched_through_graphql_is_one_run_and_one_event_per_partition(
+    deployment: Deployment, instance: dg.DagsterInstance
+) -> None:
+    launched = deployment.ask(
+        LAUNCH,
+        {
+            "selector": {
+                "repositoryLocationName": "pipedrive_assets",
+                "repositoryName": "__repository__",
+                "pipelineName": "__ASSET_JOB",
+                "assetSelection": [{"path": ["pipedrive", "account"]}, {"path": ["pipedrive", "persons"]}],
+            },
+            "executionMetadata": {
+                "tags": [
+                    {"key": key, "value": value}
+                    for key, value in range_tags(KeyRange("2025-10", "2026-03")).items()
+                ]
+            },
+        },
+    )
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    assert _ended(instance, launched["run"]["runId"]) is dg.DagsterRunStatus.SUCCESS
+    assert deployment.materialized(instance, "persons") == [
+        "2025-10",
+        "2025-11",
+        "2025-12",
+        "2026-01",
+        "2026-02",
+        "2026-03",
+    ]
+
+
+def test_a_backfill_of_a_range_is_a_single_run(deployment: Deployment, instance: dg.DagsterInstance) -> None:
+    keys = ["2026-01", "2026-02", "2026-03"]
+    params = {"assetSelection": [{"path": ["pipedrive", "notes"]}], "partitionNames": keys}
+    launched = deployment.ask(BACKFILL, params)
+    assert launched["__typename"] == "LaunchBackfillSuccess", launched
+    runs = dg.RunsFilter(tags={"dagster/backfill": launched["backfillId"]})
+    _until(lambda: bool(instance.get_runs(runs)), ENDS_WITHIN_SECONDS)
+    (run,) = instance.get_runs(runs)
+    assert _ended(instance, run.run_id) is dg.DagsterRunStatus.SUCCESS
+    assert deployment.materialized(instance, "notes") == keys
+
+
+def test_a_run_submitted_from_outside_is_taken_from_the_queue(
+    deployment: Deployment, instance: dg.DagsterInstance
+) -> None:
+    _until(lambda: _has_daemon(instance), STARTS_WITHIN_SECONDS)
+    run_id = submit(["deals", "users"], tags={"pipedrive/source": "cli"})
+    assert _ended(instance, run_id) is dg.DagsterRunStatus.SUCCESS
+    settings = load_settings(deployment.env)
+    run = instance.get_run_by_id(run_id)
+    assert run is not None and run.tags["pipedrive/queue"] == settings.sync_queue
+    warehouse = _warehouse(deployment.env)
+    try:
+        assert_equal_copy(warehouse, {name: deployment.sandbox.rows(name) for name in ("deals", "users")})
+        sources = warehouse.query("SELECT DISTINCT _source FROM pipedrive.deals").to_pylist()
+    finally:
+        warehouse.close()
+    assert sources == [{"_source": "cli"}]
+    keys = calendar_of(settings).keys(datetime.now(UTC))
+    assert deployment.materialized(instance, "deals") == keys
+
+
+def test_an_entity_that_is_not_enabled_cannot_be_submitted(
+    deployment: Deployment, instance: dg.DagsterInstance
+) -> None:
+    _until(lambda: _has_daemon(instance), STARTS_WITHIN_SECONDS)
+    with pytest.raises(PipedriveConfigException, match=r"PIPEDRIVE_ENABLED_ENTITIES.*goals"):
+        submit(["goals"])
+
+
+def test_without_an_instance_or_a_daemon_nothing_is_submitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with pytest.raises(PipedriveConfigException, match="DAGSTER_HOME is not set"):
+        submit(["deals"], settings=load_settings({}))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_text(
+        "run_coordinator: {module: dagster.core.run_coordinator, class: DefaultRunCoordinator}"
+    )
+    with pytest.raises(PipedriveConfigException, match="does not queue runs"):
+        submit(["deals"], settings=load_settings({}))
+    shutil.copy(ROOT / "dagster_home" / "dagster.yaml", tmp_path)
+    with pytest.raises(PipedriveConfigException) as caught:
+        submit(["deals"], settings=load_settings({}))
+    assert str(caught.value) == NO_DAEMON
+
+
+def test_a_time_range_is_rounded_to_whole_partitions() -> None:
+    now = datetime(2026, 11, 23, tzinfo=UTC)
+    settings = load_settings({})
+
+    def moment(month: int, day: int) -> datetime:
+        return datetime(2026, month, day, tzinfo=UTC)
+
+    assert partitions_between(settings, None, None, now) == KeyRange("2024-01", "2026-11")
+    assert partitions_between(settings, moment(3, 5), moment(5, 2), now) == KeyRange("2026-03", "2026-05")
+    assert partitions_between(settings, moment(3, 5), moment(5, 1), now) == KeyRange("2026-03", "2026-04")
+    assert partitions_between(settings, moment(3, 1), moment(3, 1), now) == KeyRange("2026-03", "2026-03")
+
+
+def test_a_killed_run_is_repaired_by_the_sensor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sandbox.start(SandboxConfig(scale="small", seed=7, latency_ms=60)) as sandbox:
+        env = {
+            "DAGSTER_HOME": str(tmp_path),
+            "PIPEDRIVE_TOKEN": sandbox.token,
+            "PIPEDRIVE_BASE_URL": sandbox.url,
+            "PIPEDRIVE_PLAN": "ultimate",
+            "PIPEDRIVE_MIN_BATCH_SIZE": "5",
+            "PIPEDRIVE_MAX_BATCH_SIZE": "5",
+        }
+        for key, value in env.items():
+            monkeypatch.setenv(key, value)
+        worker = subprocess.Popen(
+            [sys.executable, "-c", _WORKER],
+            env={**os.environ, **env, "PYTHONPATH": str(ROOT)},
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        _until(lambda: len(sandbox.log.for_path("/persons")) > 60, ENDS_WITHIN_SECONDS)
+        worker.kill()
+        worker.wait()
+    settings = load_settings(env)
+    with dg.DagsterInstance.get() as instance:
+        (run,) = instance.get_runs()
+        # What run monitoring does when it finds the worker gone.
+        instance.report_run_failed(run)
+        assert instance.fetch_materializations(entity_key("persons"), limit=10).records == []
+        sensor = build_repair_sensor(settings, calendar_of(settings), ["persons"])
+        answer = sensor(dg.build_sensor_context(instance=instance))
+        assert isinstance(answer, dg.SensorResult)
+        events = [event for event in answer.asset_events if isinstance(event, dg.AssetMaterialization)]
+        assert {event.metadata[REPAIRED_RUN].value for event in events} == {run.run_id}
+    partitions = sorted(event.partition or "" for event in events)
+    assert partitions and partitions == calendar_of(settings).keys(datetime.now(UTC))[: len(partitions)]
+
+
+_WORKER = """
+import dagster as dg
+from pipedrive_assets.definitions import defs
+with dg.DagsterInstance.get() as instance:
+    defs.resolve_job_def("sync_pipedrive_entity").execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey(["pipedrive", "persons"])],
+        tags={
+            "dagster/asset_partition_range_start": "2024-01",
+            "dagster/asset_partition_range_end": "2026-10",
+        },
+    )
+"""
+
+
+def _warehouse(env: Mapping[str, str]) -> Warehouse:
+    settings = load_settings(env)
+    return Warehouse(settings.warehouse, lock_timeout=20, memory_limit_mb=256, threads=1, clock=SystemClock())
+
+
+def _ended(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
+    def status() -> dg.DagsterRunStatus:
+        run = instance.get_run_by_id(run_id)
+        assert run is not None
+        return run.status
+
+    ends = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+    _until(lambda: status() in ends, ENDS_WITHIN_SECONDS)
+    return status()
+
+
+def _has_daemon(instance: dg.DagsterInstance) -> bool:
+    statuses = instance.get_daemon_statuses(["QUEUED_RUN_COORDINATOR"])
+    return all(status.healthy for status in statuses.values())
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/server_info", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def _until(holds: Callable[[], bool], seconds: float) -> None:
+    """Poll another process; there is nothing to wait on but time."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"did not come true within {seconds} s"
+        time.sleep(0.2)
