@@ -263,6 +263,8 @@ class Account:
                 return field_rows(self.book, entity)
             collection = self.collections[entity]
             collection.settle()
+            if entity == "organization_relationships":
+                return self._relationship_views()
             states = [LIVE, ARCHIVED] + ([DELETED] if entity == "deals" else [])
             spoken, field = lifecycle.PARENT_KEYS.get(entity), collection.source.parent_field
             found = []
@@ -273,3 +275,28 @@ class Account:
                     shown[spoken] = int(row[field])
                 found.append(shown)
             return found
+
+    def relationships_of(self, org: Key) -> list[Row]:
+        """Links of an organization, owned or not, as they look from its side."""
+        collection = self.collections["organization_relationships"]
+        rows = [collection.row(n) for n in collection.numbers()]
+        found = []
+        for row in rows:
+            owner, linked = row["rel_owner_org_id"], row["rel_linked_org_id"]
+            if org not in (owner["value"], linked["value"]):
+                continue
+            other = linked if org == owner["value"] else owner
+            kind = row["type"]
+            if kind == "parent":
+                kind = "daughter" if other is linked else "parent"
+            seen = {
+                "related_organization_name": other["name"],
+                "calculated_type": kind,
+                "calculated_related_org_id": other["value"],
+            }
+            found.append({**self.public(collection.name, row), **seen})
+        return found
+
+    def _relationship_views(self) -> list[Row]:
+        organizations = self.collections["organizations"].numbers()
+        return [{**row, "org_id": org} for org in organizations for row in self.relationships_of(org)]

@@ -47,9 +47,9 @@ CHILDREN = {
 }  # fmt: skip
 
 PARENT_KEYS = {
-    "deal_followers": "deal_id", "person_followers": "person_id", "organization_followers": "organization_id",
+    "deal_followers": "deal_id", "person_followers": "person_id", "organization_followers": "org_id",
     "product_followers": "product_id", "deal_changelog": "deal_id", "person_changelog": "person_id",
-    "organization_changelog": "organization_id", "deal_participants": "deal_id", "note_comments": "note_id",
+    "organization_changelog": "org_id", "deal_participants": "deal_id", "note_comments": "note_id",
 }  # fmt: skip
 """Name under which a record's parent is spoken of, where the API's record does not name it itself."""
 

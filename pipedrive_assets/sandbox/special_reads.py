@@ -111,15 +111,12 @@ def webhooks(account: Account, request: Request) -> Answer:
 
 
 def relationships(account: Account, request: Request) -> Answer:
-    """``GET /organizationRelationships``: listed below the organization that owns the link."""
+    """``GET /organizationRelationships``: links of one organization, from its side."""
     org = int(request.params["org_id"])
     if account.collections["organizations"].number(org) is None:
         raise RefusedError(404, "Organization not found")
-    collection = account.collections["organization_relationships"]
-    collection.settle()
-    rows = [account.public(collection.name, collection.row(n)) for n in collection.children(org)]
     more = {"pagination": {"start": 0, "limit": 100, "more_items_in_collection": False}}
-    return success(rows, additional_data=more, related_objects={"organization": {}})
+    return success(account.relationships_of(org), additional_data=more, related_objects={"organization": {}})
 
 
 def one_filter(account: Account, request: Request) -> Answer:

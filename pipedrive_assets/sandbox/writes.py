@@ -128,7 +128,7 @@ PARENTS = {
     "deal_discounts": ("deals", "deal_id"),
     "deal_followers": ("deals", "deal_id"),
     "person_followers": ("persons", "person_id"),
-    "organization_followers": ("organizations", "organization_id"),
+    "organization_followers": ("organizations", "org_id"),
     "product_followers": ("products", "product_id"),
     "product_variations": ("products", "product_id"),
     "note_comments": ("notes", "note_id"),

@@ -286,3 +286,12 @@ def test_a_warm_sandbox_answers_as_a_cold_one(caller: Caller) -> None:
         other = Caller(warm)
         with other.session:
             assert other.walk("/api/v2/deals", include_fields=DEAL_FIELDS) == before
+
+
+def test_a_relationship_is_listed_below_both_organizations_from_their_sides(caller: Caller) -> None:
+    owner = caller.get("/api/v1/organizationRelationships", org_id=1).json()["data"][0]
+    linked = caller.get("/api/v1/organizationRelationships", org_id=2).json()["data"][0]
+    assert owner["id"] == linked["id"]
+    assert (owner["calculated_type"], owner["calculated_related_org_id"]) == ("daughter", 2)
+    assert (linked["calculated_type"], linked["calculated_related_org_id"]) == ("parent", 1)
+    assert [row["org_id"] for row in caller.sandbox.rows("organization_relationships")][:2] == [1, 2]
