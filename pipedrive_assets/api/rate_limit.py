@@ -212,10 +212,10 @@ class PipedriveRateLimitManager:
         """Whether the slot still stands: not missed, and no pause or end of the day came during the sleep.
 
         A thread that woke too late for its slot, on a busy machine, would send into a window that others have
-        filled since; the margin is what the window can take.
+        filled since. The margin is what the window can take, and the way to the server needs half of it.
         """
         late = self._clock.time() - permit.slot_at
-        if self._policy.enabled and late > max(self._policy.margin_seconds, 0.05):
+        if self._policy.enabled and late > max(self._policy.margin_seconds / 2, 0.02):
             return False
         if not slept:
             return True
