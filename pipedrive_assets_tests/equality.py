@@ -39,13 +39,17 @@ def stored_rows(warehouse: Warehouse, entity: str) -> list[dict[str, Any]]:
     """Rows of an entity's table that are not marked gone."""
     if not warehouse.row_count(entity):
         return []
-    table = warehouse.query(f'SELECT * FROM pipedrive."{entity}" WHERE coalesce(_deleted_reason, \'\') <> \'gone\'')
+    table = warehouse.query(
+        f"SELECT * FROM pipedrive.\"{entity}\" WHERE coalesce(_deleted_reason, '') <> 'gone'"
+    )
     return table.to_pylist()
 
 
 def _key(entity_spec: EntitySpec, row: Mapping[str, Any]) -> tuple[Any, ...]:
     if _is_hashed(entity_spec):
-        columns = [column.name for column in entity_spec.columns if column.computed is not Computed.CONTENT_HASH]
+        columns = [
+            column.name for column in entity_spec.columns if column.computed is not Computed.CONTENT_HASH
+        ]
         return tuple(_stored(row[name], entity_spec.column(name).type) for name in columns)
     return tuple(row[name] for name in entity_spec.key)
 
@@ -68,6 +72,8 @@ def _row_differences(
         if column.computed is Computed.CONTENT_HASH:
             continue
         stored, wanted = _stored(row[column.name], column.type), _wanted(record.get(column.name), column.type)
+        if column.computed is Computed.ARCHIVED_STREAM:
+            wanted = record.get("archive_time") is not None
         if stored != wanted:
             yield f"{column.name}: stored {stored!r}, account {wanted!r}"
     if entity_spec.custom_fields is not None:
@@ -107,11 +113,13 @@ def _wanted(value: Any, kind: ColumnType) -> Any:
         case ColumnType.NUMBER:
             return float(value)
         case ColumnType.BOOLEAN:
-            return bool(int(value))
+            return value in (True, 1, "1", "true")
         case ColumnType.TEXT:
             return value
 
 
 def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=None) if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    return (
+        moment.replace(tzinfo=None) if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    )

@@ -44,6 +44,7 @@ class Tally:
     retries: int = 0
     merged: MergeCounts = field(default_factory=MergeCounts)
     samples: list[ErrorSample] = field(default_factory=list)
+    spans: list[CoverageSpan] = field(default_factory=list)
     peak_rss_bytes: int = 0
 
     def count_page(self, page: Page) -> None:
@@ -113,6 +114,7 @@ class Batcher:
         warehouse = self._context.warehouse
         counts = warehouse.compare(batch) if self._options.dry_run else warehouse.commit(batch)
         self._tally.merged += counts
+        self._tally.spans += spans
         self._pages.clear()
 
     def _rows(self) -> pa.Table:

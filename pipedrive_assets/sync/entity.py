@@ -55,7 +55,6 @@ def sync_entity(spec: EntitySpec, options: SyncOptions, context: SyncContext) ->
                 f"{spec.name} is being synced by {holder}",
                 started_at,
                 {},
-                {},
             )
         return _sync_under_lease(spec, options, context, started_at)
 
@@ -64,31 +63,29 @@ def _sync_under_lease(
     spec: EntitySpec, options: SyncOptions, context: SyncContext, started_at: datetime
 ) -> SyncResult:
     job = EntityJob(spec, options, context, CATALOG_VERSION, PipedriveParsingService(spec))
-    context.warehouse.ensure_entities([spec])
-    before = context.warehouse.coverage(spec.name)
+    with context.warehouse.together():
+        before = context.warehouse.coverage(spec.name)
+        job.positions = context.warehouse.positions(spec.name)
     closed: list[str] = []
     streams = [stream for stream in spec.streams if options.tier in (None, stream.tier or spec.tier)]
     try:
         for stream in streams:
+            if job.should_stop():
+                break
             reason = _sync_stream(job, stream, before.get(stream.name, IntervalSet()))
             if reason is not None:
                 closed.append(f"{stream.name}: {reason}")
-            if job.stopped:
-                break
     except PipedriveException as error:
-        failed = _result(job, SyncStatus.FAILED, str(error), started_at, before, before)
-        _record(context, failed)
+        _finish(job, _result(job, SyncStatus.FAILED, str(error), started_at, before))
         raise
-    after = context.warehouse.coverage(spec.name)
     if job.stopped:
         status, reason = SyncStatus.PARTIAL, job.stopped
     elif closed and len(closed) == len(streams):
         status, reason = SyncStatus.SKIPPED, "; ".join(closed)
     else:
         status, reason = SyncStatus.COMPLETE, "; ".join(closed)
-    result = _result(job, status, reason, started_at, before, after)
-    _record(context, result)
-    _mirror(job, after)
+    result = _result(job, status, reason, started_at, before)
+    _finish(job, result)
     return result
 
 
@@ -180,7 +177,6 @@ def _result(
     reason: str,
     started_at: datetime,
     before: Mapping[str, IntervalSet],
-    after: Mapping[str, IntervalSet],
 ) -> SyncResult:
     tally, options = job.tally, job.options
     finished_at = _now(job.context)
@@ -210,7 +206,7 @@ def _result(
         peak_rss_mb=round(tally.peak_rss_bytes / MIB, 1),
         dry_run=options.dry_run,
         coverage_before=_spans(before),
-        coverage_after=_spans(after),
+        coverage_after=_spans(_covered_after(job, before)),
         error_samples=tuple(tally.samples),
     )
 
@@ -223,7 +219,17 @@ def _spans(coverage: Mapping[str, IntervalSet]) -> tuple[CoverageSpan, ...]:
     )
 
 
-def _record(context: SyncContext, result: SyncResult) -> None:
+def _covered_after(job: EntityJob, before: Mapping[str, IntervalSet]) -> dict[str, IntervalSet]:
+    covered = dict(before)
+    for span in job.tally.spans:
+        covered[span.stream] = covered.get(span.stream, IntervalSet()) | IntervalSet.of(
+            span.since, span.until
+        )
+    return covered
+
+
+def _finish(job: EntityJob, result: SyncResult) -> None:
+    """Log and record the result, and tell the state store how far the entity is."""
     log_event(
         logger,
         "entity_synced",
@@ -238,22 +244,29 @@ def _record(context: SyncContext, result: SyncResult) -> None:
         requests=result.requests,
         seconds=round(result.seconds, 2),
     )
-    if not result.dry_run:
-        context.warehouse.record_run(result.model_dump(mode="python"))
-
-
-def _mirror(job: EntityJob, coverage: Mapping[str, IntervalSet]) -> None:
-    """Tell the state store how far the entity is, so that schedules need not open the warehouse."""
     if job.options.dry_run:
         return
-    held = [coverage[stream.name] for stream in job.spec.streams if coverage.get(stream.name)]
-    # A stream that the plan does not open never gets a coverage; it must not hold the others back.
-    watermarks = [intervals.watermark for intervals in held]
-    heads = [intervals.head for intervals in held if intervals.head is not None]
+    warehouse = job.context.warehouse
+    with warehouse.together(read_only=False):
+        warehouse.record_run(result.model_dump(mode="python"))
+        rows = warehouse.row_count(job.spec.name)
+    _mirror(job, result.coverage_after, rows)
+
+
+def _mirror(job: EntityJob, coverage: tuple[CoverageSpan, ...], rows: int) -> None:
+    """Schedules and ``status`` read the state store, so that they need not open the warehouse.
+
+    A stream that the plan does not open never gets a coverage; it must not hold the others back.
+    """
+    held: dict[str, list[CoverageSpan]] = {}
+    for span in coverage:
+        held.setdefault(span.stream, []).append(span)
+    watermarks = [next((s.until for s in spans if s.since is None), None) for spans in held.values()]
+    heads = [max(span.until for span in spans) for spans in held.values()]
     job.context.state.watermarks(job.context.account).set(
         job.spec.name,
         watermark=None if None in watermarks else min(filter(None, watermarks), default=None),
         head=min(heads, default=None),
-        rows=job.context.warehouse.row_count(job.spec.name),
+        rows=rows,
         recorded_at=_now(job.context),
     )

@@ -13,13 +13,15 @@ from pipedrive_assets.sync.batcher import Tally
 from pipedrive_assets.sync.context import Progress, SyncContext
 from pipedrive_assets.sync.options import SyncOptions
 from pipedrive_assets.sync.parsing import PageFacts, ParsedPage, PipedriveParsingService
+from pipedrive_assets.warehouse.batch import Position
 
 
 @dataclass(slots=True)
 class EntityJob:
     """The state that the scans of one entity share.
 
-    ``stopped`` says why the job ends before its lists do (empty while it does not).
+    ``positions`` are those of interrupted scans, by stream and query hash; ``stopped`` says why the job ends
+    before its lists do (empty while it does not).
     """
 
     spec: EntitySpec
@@ -28,6 +30,7 @@ class EntityJob:
     catalog_version: str
     parser: PipedriveParsingService
     tally: Tally = field(default_factory=Tally)
+    positions: dict[tuple[str, str], Position] = field(default_factory=dict)
     stopped: str = ""
 
     def parse(self, records: Sequence[Any], facts: PageFacts) -> ParsedPage:
@@ -67,6 +70,16 @@ class EntityJob:
         if deadline is not None and self.context.clock.time() >= deadline.timestamp():
             self.stopped = f"stopped at the deadline {deadline.isoformat()}; the next run goes on from here"
         return bool(self.stopped)
+
+    def take_position(self, stream: Stream, query_hash: str) -> Position | None:
+        """Where an earlier run left the scan with this query; given once, since it is used up by resuming.
+
+        A run with a limit starts anew: it proves nothing, so it must not move a position either.
+        """
+        position = self.positions.pop((stream.name, query_hash), None)
+        if position is None or self.options.limit is not None:
+            return None
+        return position if position.catalog_version == self.catalog_version else None
 
     def after_commit(self) -> None:
         """Give memory back and remember the peak."""

@@ -109,11 +109,7 @@ class ParentScan:
         finishing it.
         """
         query_hash = self._hash(interval.start)
-        position = None
-        if self._job.options.limit is None:
-            position = self._job.context.warehouse.position(
-                self._job.spec.name, self._stream.name, query_hash
-            )
+        position = self._job.take_position(self._stream, query_hash)
         if position is not None and position.token is not None:
             token = _Token.model_validate(position.token)
             end = min(token.end, interval.end)

@@ -61,7 +61,7 @@ class Scan:
     def resumable(self) -> bool:
         """Whether a stored position can be continued: the order must be stable under edits."""
         if self.order is Order.AS_LISTED:
-            return self.stream.paging is Paging.CURSOR
+            return self.stream.paging is Paging.CURSOR and self.stream.fan is None
         return self.order is not Order.NEWEST_FIRST
 
     @property

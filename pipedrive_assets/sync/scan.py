@@ -84,11 +84,11 @@ class ListScan:
                 self._save(token)
                 raise
             self._walk.t0 = self._walk.t0 or page.server_time
-            stop = self._take(page)
+            complete, ended = self._take(page)
             if self._walk.pages == 1 and more:
                 self._look_for_rows_without_time(page)
             token = page.next
-            finished = stop or not more
+            finished = complete and (ended or not more)
             halted = not finished and self._job.should_stop()
             if finished or halted or self._batcher.due:
                 self._commit(token, finished)
@@ -108,12 +108,11 @@ class ListScan:
     def _request(self, params: Sequence[tuple[str, str]]) -> ListRequest:
         return self._job.list_request(self._scan.stream, self._scan.stream.path, dict(params))
 
-    def _take(self, page: Page) -> bool:
-        """Parse and keep ``page``; whether the scan has seen all it wants."""
+    def _take(self, page: Page) -> tuple[bool, bool]:
+        """Parse and keep ``page``; whether all of it was kept, and whether the window ends in it."""
         self._job.tally.count_page(page)
-        records, stop = self._cut(page.rows)
-        if (room := self._job.room()) is not None and len(records) >= room:
-            records, stop = records[:room], True
+        wanted, ended = self._cut(page.rows)
+        records = wanted[: self._job.room()]
         parsed = self._parse(records, page)
         self._batcher.add(parsed)
         walk = self._walk
@@ -122,7 +121,7 @@ class ListScan:
         walk.newest = max(filter(None, (walk.newest, parsed.newest)), default=None)
         walk.last_id = parsed.last_id or walk.last_id
         self._job.report_page(self._scan.stream)
-        return stop
+        return len(records) == len(wanted), ended
 
     def _parse(self, records: Sequence[Any], page: Page) -> ParsedPage:
         return self._job.parse(records, PageFacts(self._scan.stream, page.requested_at))
@@ -224,14 +223,8 @@ class ListScan:
 
     def _load_position(self) -> PageToken | None:
         job = self._job
-        if (
-            not self._scan.resumable
-            or job.options.limit is not None
-            or isinstance(self._scan.stream.fan, Variants)
-        ):
-            return None
-        position = job.context.warehouse.position(job.spec.name, self._scan.stream.name, self._hash)
-        if position is None or position.token is None or position.catalog_version != job.catalog_version:
+        position = job.take_position(self._scan.stream, self._hash) if self._scan.resumable else None
+        if position is None or position.token is None:
             return None
         age = datetime.fromtimestamp(job.context.clock.time(), UTC) - position.t0
         if self._scan.order is Order.AS_LISTED and age > STALE_LISTING:

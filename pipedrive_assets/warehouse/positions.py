@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import duckdb
 import orjson
@@ -45,23 +46,23 @@ def append(
     )
 
 
-def latest_unfinished(
-    connection: duckdb.DuckDBPyConnection, entity: str, stream: str, query_hash: str
-) -> Position | None:
-    """Where to resume the scan; None where it never began or its last word is that it finished."""
-    row = connection.execute(
+def unfinished(connection: duckdb.DuckDBPyConnection, entity: str) -> dict[tuple[str, str], Position]:
+    """Where to resume each scan whose last word is not that it finished, by stream and query hash."""
+    found = connection.execute(
         f"""
-        SELECT token, last_update_time, last_id, t0, catalog_version, "rows", pages, finished
+        SELECT
+            stream, query_hash, token, last_update_time, last_id, t0, catalog_version, "rows", pages, finished
         FROM {meta_table("positions")}
-        WHERE entity = ? AND stream = ? AND query_hash = ?
-        ORDER BY number DESC
-        LIMIT 1
+        WHERE entity = ?
+        QUALIFY row_number() OVER (PARTITION BY stream, query_hash ORDER BY number DESC) = 1 AND NOT finished
         """,
-        [entity, stream, query_hash],
-    ).fetchone()
-    if row is None or row[7]:
-        return None
-    token, last_update_time, last_id, t0, catalog_version, rows, pages, finished = row
+        [entity],
+    ).fetchall()
+    return {(row[0], row[1]): _position(row) for row in found}
+
+
+def _position(row: tuple[Any, ...]) -> Position:
+    stream, query_hash, token, last_update_time, last_id, t0, catalog_version, rows, pages, finished = row
     return Position(
         stream=stream,
         query_hash=query_hash,

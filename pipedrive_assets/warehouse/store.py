@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -50,6 +52,7 @@ class Warehouse:
         )
         self._clock = clock
         self._ensured: set[EntitySpec] = set()
+        self._held = threading.local()
 
     @property
     def target(self) -> str:
@@ -59,6 +62,23 @@ class Warehouse:
     def close(self) -> None:
         """Give back memory and threads; the warehouse can be used again afterwards."""
         self._connector.close()
+
+    @contextmanager
+    def together(self, *, read_only: bool = True) -> Iterator[None]:
+        """Do what this thread asks inside in one opening of the warehouse, each in its own transaction.
+
+        Opening and closing a file costs more than a small read. Keep it short: nobody else can write.
+        A warehouse that does not exist yet is not created by a block that only reads.
+        """
+        if read_only and not self._connector.exists():
+            yield
+            return
+        with self._connector.open(read_only=read_only) as connection:
+            self._held.connection = connection
+            try:
+                yield
+            finally:
+                self._held.connection = None
 
     # -- writing ---------------------------------------------------------------------------------------
 
@@ -143,11 +163,13 @@ class Warehouse:
         """What one run added to the coverage of ``entity``, by stream."""
         return self._read(lambda connection: coverage.load(connection, entity, run_id=run_id), {})
 
+    def positions(self, entity: str) -> dict[tuple[str, str], Position]:
+        """Where interrupted scans go on, by stream and query hash."""
+        return self._read(lambda connection: positions.unfinished(connection, entity), {})
+
     def position(self, entity: str, stream: str, query_hash: str) -> Position | None:
         """Where an interrupted scan of this stream with this query goes on; None where there is none."""
-        return self._read(
-            lambda connection: positions.latest_unfinished(connection, entity, stream, query_hash), None
-        )
+        return self.positions(entity).get((stream, query_hash))
 
     def runs(self, limit: int = 20) -> list[dict[str, Any]]:
         """The last recorded syncs, newest first, with the fields that ``record_run`` was given."""
@@ -214,7 +236,7 @@ class Warehouse:
         """Run one reading SQL statement of a user's on ``pipedrive.<entity>``, ``pipedrive_meta.<name>``."""
         if not self._connector.exists():
             raise PipedriveWarehouseException(f"no warehouse at {self.target} yet; sync something first")
-        with self._connector.open(read_only=True) as connection:
+        with self._open(read_only=True) as connection:
             return reader.query(connection, sql, parameters)
 
     # -- how -------------------------------------------------------------------------------------------
@@ -227,8 +249,17 @@ class Warehouse:
             for spec in missing:
                 schema.ensure_table(connection, spec, stored.get(spec.name), now_sql(self._clock))
 
+    @contextmanager
+    def _open(self, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        held = getattr(self._held, "connection", None)
+        if held is not None:
+            yield held
+            return
+        with self._connector.open(read_only=read_only) as connection:
+            yield connection
+
     def _write(self, work: Callable[[duckdb.DuckDBPyConnection], Result]) -> Result:
-        with self._connector.open(read_only=False) as connection:
+        with self._open(read_only=False) as connection:
             version = schema.version_of(connection, self.target)
             if version == 0:  # new, or somebody removed the file meanwhile
                 self._ensured.clear()
@@ -242,7 +273,7 @@ class Warehouse:
     def _read(self, work: Callable[[duckdb.DuckDBPyConnection], Result], nothing: Result) -> Result:
         if not self._connector.exists():
             return nothing
-        with self._connector.open(read_only=True) as connection:
+        with self._open(read_only=True) as connection:
             if schema.version_of(connection, self.target) == 0:
                 return nothing
             return work(connection)

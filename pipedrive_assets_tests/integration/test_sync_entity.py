@@ -16,6 +16,7 @@ from pipedrive_assets.state.lanes import Lane
 from pipedrive_assets.sync.options import Source, SyncMode, SyncOptions
 from pipedrive_assets.sync.result import SyncStatus
 from pipedrive_assets.sync.session import Session
+from pipedrive_assets_tests.clocks import SkippingClock
 from pipedrive_assets_tests.equality import assert_equal_copy, differences, stored_rows
 from pipedrive_assets_tests.integration.conftest import OpenSession
 
@@ -75,13 +76,16 @@ def test_a_change_arrives_with_the_next_incremental_run(sandbox: Sandbox, sessio
 def test_a_past_partition_is_asked_with_its_own_bounds(sandbox: Sandbox, session_for: OpenSession) -> None:
     since, until = month(sandbox, back=3)
     with session_for(sandbox) as session:
-        session.sync("deals", SyncOptions(mode=SyncMode.WINDOW, since=since, until=until, source=Source.BACKFILL))
+        session.sync(
+            "deals", SyncOptions(mode=SyncMode.WINDOW, since=since, until=until, source=Source.BACKFILL)
+        )
         for path in ("/deals", "/deals/archived"):
             (request,) = [record for record in sandbox.log if record.path == path]
             assert request.params["updated_since"] == since.strftime("%Y-%m-%dT%H:%M:%SZ")
             assert request.params["updated_until"] == until.strftime("%Y-%m-%dT%H:%M:%SZ")
         inside = [
-            row for row in sandbox.rows("deals")
+            row
+            for row in sandbox.rows("deals")
             if row["update_time"] and since <= datetime.fromisoformat(row["update_time"]) < until
         ]
         assert_equal_copy(session.warehouse, {"deals": inside})
@@ -93,7 +97,11 @@ def test_windows_in_any_order_add_up_to_the_whole(
 ) -> None:
     months = [month(sandbox, back) for back in range(40)]
     oldest, newest = months[-1][0], months[0][0]
-    windows: list[tuple[datetime | None, datetime | None]] = [*months[1:-1], (None, months[-1][1]), (newest, None)]
+    windows: list[tuple[datetime | None, datetime | None]] = [
+        *months[1:-1],
+        (None, months[-1][1]),
+        (newest, None),
+    ]
     windows.sort(key=lambda window: hash((entity, str(window))))
     with session_for(sandbox) as session:
         for since, until in windows:
@@ -167,7 +175,9 @@ def test_a_bad_value_and_an_unknown_key_neither_stop_a_run_nor_get_lost(
 # Each option changes behaviour ------------------------------------------------------------------------
 
 
-def test_mode_decides_between_everything_and_what_is_missing(sandbox: Sandbox, session_for: OpenSession) -> None:
+def test_mode_decides_between_everything_and_what_is_missing(
+    sandbox: Sandbox, session_for: OpenSession
+) -> None:
     with session_for(sandbox) as session:
         everything = session.sync("persons", FULL)
         again = session.sync("persons", FULL)
@@ -179,7 +189,9 @@ def test_since_and_until_bound_what_is_fetched(sandbox: Sandbox, session_for: Op
     since, until = month(sandbox, back=2)
     with session_for(sandbox) as session:
         session.sync("activities", SyncOptions(mode=SyncMode.WINDOW, since=since, until=until))
-        times = [row["update_time"].replace(tzinfo=UTC) for row in stored_rows(session.warehouse, "activities")]
+        times = [
+            row["update_time"].replace(tzinfo=UTC) for row in stored_rows(session.warehouse, "activities")
+        ]
         assert times
         assert all(since <= moment < until for moment in times)
 
@@ -201,12 +213,18 @@ def test_page_size_caps_the_rows_of_a_request(sandbox: Sandbox, session_for: Ope
 def test_deadline_stops_between_pages_and_the_next_run_goes_on(
     sandbox: Sandbox, session_for: OpenSession
 ) -> None:
-    with session_for(sandbox) as session:
-        passed = datetime.now(UTC) - timedelta(seconds=1)
-        result = session.sync("activities", SyncOptions(mode=SyncMode.FULL, page_size=10, deadline=passed))
-        assert (result.status, result.pages) == (SyncStatus.PARTIAL, 1)
+    clock = SkippingClock()
+    sandbox.account.hook_before_page(
+        lambda version, path, params: clock.sleep(60 if "cursor" in params else 0)
+    )
+    deadline = datetime.now(UTC) + timedelta(seconds=50)
+    with session_for(sandbox, clock=clock) as session:
+        result = session.sync("activities", SyncOptions(mode=SyncMode.FULL, page_size=10, deadline=deadline))
+        assert (result.status, result.pages) == (SyncStatus.PARTIAL, 2)
         assert "deadline" in result.reason
+        sandbox.log.clear()
         session.sync("activities", SyncOptions(mode=SyncMode.FULL, page_size=10))
+        assert "cursor" in sandbox.log[0].params
         assert_equal_copy(session.warehouse, {"activities": sandbox.rows("activities")})
 
 
@@ -242,7 +260,9 @@ def test_dry_run_counts_and_writes_nothing(sandbox: Sandbox, session_for: OpenSe
 # Children ---------------------------------------------------------------------------------------------
 
 
-def test_children_are_fetched_in_batches_of_a_hundred_parents(sandbox: Sandbox, session_for: OpenSession) -> None:
+def test_children_are_fetched_in_batches_of_a_hundred_parents(
+    sandbox: Sandbox, session_for: OpenSession
+) -> None:
     with session_for(sandbox) as session:
         sync_all(session, names=["deals"])
         sandbox.log.clear()
@@ -260,7 +280,9 @@ def test_children_of_unchanged_parents_cost_nothing(sandbox: Sandbox, session_fo
         assert session.sync("deal_products", SyncOptions()).requests == 0
 
 
-def test_children_without_their_parents_say_what_is_missing(sandbox: Sandbox, session_for: OpenSession) -> None:
+def test_children_without_their_parents_say_what_is_missing(
+    sandbox: Sandbox, session_for: OpenSession
+) -> None:
     with session_for(sandbox) as session:
         result = session.sync("deal_products", SyncOptions())
         assert result.status is SyncStatus.PARTIAL

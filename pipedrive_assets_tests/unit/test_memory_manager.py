@@ -111,7 +111,7 @@ def test_garbage_is_collected_after_a_batch_only_where_the_setting_says_so(
     force: bool, collections: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    monkeypatch.setattr("pipedrive_assets.api.memory.gc.collect", lambda: seen.append(1))
+    monkeypatch.setattr("pipedrive_assets.api.memory.gc.collect", seen.append)
     PipedriveMemoryManager(PipedriveSettings(force_gc=force), Gauge()).after_batch()
     assert len(seen) == collections
 

@@ -87,7 +87,11 @@ def test_leads_carry_their_custom_fields_at_the_top_level() -> None:
 
 
 def test_a_deleted_record_is_a_tombstone_from_its_own_update_time() -> None:
-    row = only(parse("deals", {"id": 1, "status": "deleted", "is_deleted": True, "update_time": "2026-10-01T00:00:00Z"}))
+    row = only(
+        parse(
+            "deals", {"id": 1, "status": "deleted", "is_deleted": True, "update_time": "2026-10-01T00:00:00Z"}
+        )
+    )
     assert (row["_is_deleted"], row["_deleted_reason"]) == (True, "deleted")
     assert row["_deleted_at"] == datetime(2026, 10, 1)
 
@@ -114,10 +118,20 @@ def test_a_password_of_a_webhook_subscription_is_never_kept() -> None:
     assert "hunter22" not in str(page.rows.to_pylist()) + str(page.quarantine)
 
 
-JSON_VALUES = st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5) | st.lists(st.integers(0, 3), max_size=2)
+JSON_VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5)
+    | st.text(max_size=5)
+    | st.lists(st.integers(0, 3), max_size=2)
+)
 
 
-@given(st.lists(st.dictionaries(st.sampled_from(["title", "value", "add_time", "owner_id", "new_key"]), JSON_VALUES)))
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(["title", "value", "add_time", "owner_id", "new_key"]), JSON_VALUES)
+    )
+)
 def test_no_value_is_ever_lost(records: list[dict[str, Any]]) -> None:
     for number, record in enumerate(records):
         record["id"] = number

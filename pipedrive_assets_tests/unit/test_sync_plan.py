@@ -46,7 +46,10 @@ def test_a_past_partition_is_asked_with_its_own_bounds_even_if_covered() -> None
     options = SyncOptions(mode=SyncMode.WINDOW, since=day(0), until=day(31))
     (scan,) = plan_stream(stream("activities"), options, IntervalSet.of(None, day(300)))
     params = dict(scan.params)
-    assert (params["updated_since"], params["updated_until"]) == ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z")
+    assert (params["updated_since"], params["updated_until"]) == (
+        "2026-01-01T00:00:00Z",
+        "2026-02-01T00:00:00Z",
+    )
 
 
 def test_the_first_partition_is_unfiltered_so_that_records_without_a_time_are_seen() -> None:
@@ -93,7 +96,9 @@ def test_a_covered_window_costs_nothing() -> None:
 
 
 intervals = st.lists(
-    st.tuples(st.none() | st.integers(0, 40), st.integers(1, 40)).filter(lambda t: t[0] is None or t[0] < t[1]),
+    st.tuples(st.none() | st.integers(0, 40), st.integers(1, 40)).filter(
+        lambda t: t[0] is None or t[0] < t[1]
+    ),
     max_size=5,
 )
 
@@ -103,7 +108,9 @@ def test_plan_and_coverage_together_always_hold_the_window(
     held: list[tuple[int | None, int]], since: int | None, until: int | None
 ) -> None:
     covered = IntervalSet(Interval(None if a is None else day(a), day(b)) for a, b in held)
-    options = SyncOptions(since=None if since is None else day(since), until=None if until is None else day(until))
+    options = SyncOptions(
+        since=None if since is None else day(since), until=None if until is None else day(until)
+    )
     for entity in CATALOG.values():
         for each in entity.streams:
             planned = covered
