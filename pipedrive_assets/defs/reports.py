@@ -104,10 +104,14 @@ def coverage_table(spans: Sequence[CoverageSpan]) -> str:
 
 def preview(warehouse: Warehouse, spec: EntitySpec) -> str:
     """Markdown table of the rows that came in last: key and first columns, long values cut."""
-    frame = warehouse.preview(spec.name, PREVIEW_ROWS).to_pandas()
+    import pandas
+
+    table = warehouse.preview(spec.name, PREVIEW_ROWS)
+    # Arrow's own types: pandas' would turn an id column with a gap into floats.
+    frame = table.select(table.column_names[:PREVIEW_COLUMNS]).to_pandas(types_mapper=pandas.ArrowDtype)
     if frame.empty:
         return "no rows"
-    shown = frame[list(frame.columns)[:PREVIEW_COLUMNS]].map(_cell)
+    shown = frame.astype(object).where(frame.notna(), "").map(_cell)
     header = "| " + " | ".join(shown.columns) + " |"
     ruler = "|" + "---|" * len(shown.columns)
     return "\n".join(
@@ -116,7 +120,5 @@ def preview(warehouse: Warehouse, spec: EntitySpec) -> str:
 
 
 def _cell(value: Any) -> str:
-    if value is None or value != value:
-        return ""
     text = " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
     return text if len(text) <= PREVIEW_CELL else text[: PREVIEW_CELL - 1] + "…"

@@ -41,7 +41,7 @@ def test_every_type_comes_back_as_it_went_in(warehouse: Warehouse) -> None:
         "title": 'It\'s "quoted" 🎉 \\ and\nlong ' + "x" * 60_000,
         "value": 0.1 + 0.2,
         "won": False,
-        "close_date": datetime(2025, 2, 28).date(),  # noqa: DTZ001
+        "close_date": datetime(2025, 2, 28).date(),
         "label_ids": "[1,2]",
         "update_time": at(0.123456),
         "custom_fields": '{"dcf558aac1ae4e8c4f849ba5e668430d8df9be12":"O\'Hara; DROP TABLE"}',
@@ -128,7 +128,7 @@ def test_keys_may_be_text_or_composite(warehouse: Warehouse) -> None:
         ("title", None),
         ("value", 2.0),
         ("won", True),
-        ("close_date", datetime(2025, 1, 2).date()),  # noqa: DTZ001
+        ("close_date", datetime(2025, 1, 2).date()),
         ("label_ids", "[2]"),
         ("custom_fields", '{"a":2}'),
         ("_extra", "{}"),
