@@ -5,6 +5,7 @@ Building reads settings and the catalog and nothing else: no network, no files, 
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -39,8 +40,10 @@ def build_defs(
     settings = load_settings() if settings is None else settings
     calendar = calendar_of(settings)
     plan = plan_schedules(settings)
-    for line in plan.warnings:
-        log_event(_log, "schedule_stretched", reason=line)
+    if settings.token is not None:
+        # Without a token no schedule runs, and nobody needs to be warned of its interval.
+        for line in plan.warnings:
+            log_event(_log, "schedule_stretched", logging.WARNING, reason=line)
     enabled = resolve_entities(settings.enabled_entities)
     specs = [CATALOG[name] for name in enabled]
     jobs = build_jobs(settings, plan, enabled)
