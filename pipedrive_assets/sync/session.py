@@ -16,15 +16,18 @@ from uuid import uuid4
 from pipedrive_assets.api.auth import TokenAuth
 from pipedrive_assets.api.circuit_breaker import CircuitBreaker
 from pipedrive_assets.api.client import PipedriveClient
+from pipedrive_assets.api.limit_policy import schedules_first
 from pipedrive_assets.api.memory import PipedriveMemoryManager
 from pipedrive_assets.api.memory_probe import SystemProbe
 from pipedrive_assets.api.paginator import PipedrivePaginator
 from pipedrive_assets.api.rate_limit import BudgetState, PipedriveRateLimitManager
 from pipedrive_assets.catalog import resolve_entities
 from pipedrive_assets.catalog import spec as spec_of
+from pipedrive_assets.catalog.price import incremental_price
+from pipedrive_assets.catalog.spec import Tier
 from pipedrive_assets.clock import Clock, SystemClock
 from pipedrive_assets.exceptions import PipedriveConfigException
-from pipedrive_assets.settings import PipedriveSettings
+from pipedrive_assets.settings import PipedriveSettings, daily_budget
 from pipedrive_assets.state.account import AccountIdentity
 from pipedrive_assets.state.store import StateStore
 from pipedrive_assets.sync.context import Progress, SyncContext, ignore_progress
@@ -33,6 +36,8 @@ from pipedrive_assets.sync.options import SyncOptions
 from pipedrive_assets.sync.result import SyncResult
 from pipedrive_assets.sync.status import StatusReport, entity_status
 from pipedrive_assets.warehouse.store import Warehouse
+
+MINUTES_PER_DAY = 1440
 
 
 class Session:
@@ -144,6 +149,7 @@ class Session:
             clock=self.clock,
             token_key=self._auth.fingerprint,
             account=None if known is None else str(known.company_id),
+            hold_back=schedules_first(_reserved_for_schedules(self.settings)),
         )
 
     def _open_client(self, account: str) -> PipedriveClient:
@@ -174,6 +180,16 @@ def open_session(
     with ExitStack() as exits:
         state = exits.enter_context(StateStore.open(settings.state_url, clock=clock))
         yield Session(settings, state, run_id or f"cli-{uuid4()}", clock, exits)
+
+
+def _reserved_for_schedules(settings: PipedriveSettings) -> int:
+    """Tokens a day that a backfill leaves to the core schedule: its idle price, at most half the budget."""
+    if not settings.incremental_schedule_enabled:
+        return 0
+    specs = [spec_of(name) for name in resolve_entities(settings.enabled_entities)]
+    runs = MINUTES_PER_DAY / settings.incremental_schedule_minutes
+    price = round(runs * incremental_price(specs, tier=Tier.CORE))
+    return min(price, daily_budget(settings, None).tokens // 2)
 
 
 def _auth(settings: PipedriveSettings) -> TokenAuth:

@@ -1,0 +1,105 @@
+"""What a copy costs in tokens, counted by the server."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from pipedrive_assets.catalog import CATALOG, default_entities, spec
+from pipedrive_assets.catalog.price import floor_tokens
+from pipedrive_assets.catalog.spec import EntitySpec, PerParent, Stream, Tier, Variants
+from pipedrive_assets.defs.pricing import plan_schedules
+from pipedrive_assets.exceptions import PipedriveRateLimitException
+from pipedrive_assets.sandbox import Sandbox, SandboxConfig
+from pipedrive_assets.state.lanes import Lane
+from pipedrive_assets.sync.options import SyncMode, SyncOptions
+from pipedrive_assets_tests.integration.conftest import OpenSession, SettingsFor
+
+FULL = SyncOptions(mode=SyncMode.FULL)
+Row = dict[str, Any]
+
+
+def floor(sandbox: Sandbox, entity: EntitySpec) -> int:
+    """Sum over the entity's lists of full pages times price, from the account's own rows."""
+    counts: dict[str, int | list[int]] = {}
+    parents = 0
+    for stream in entity.streams:
+        rows = sandbox.rows(entity.name)
+        if len(entity.streams) > 1:
+            rows = [row for row in rows if is_archived(row) == (stream.name == "archived")]
+        if isinstance(stream.fan, PerParent):
+            lists = children_by_batch(sandbox, entity, stream, stream.fan, rows)
+            counts[stream.name], parents = [len(each) for each in lists], len(lists)
+        elif isinstance(stream.fan, Variants):
+            counts[stream.name] = [sum(in_variant(row, v) for row in rows) for v in stream.fan.combinations]
+        else:
+            counts[stream.name] = len(rows)
+    return floor_tokens(entity, counts, parents=parents)
+
+
+def is_archived(row: Row) -> bool:
+    return bool(row.get("is_archived") or row.get("archive_time"))
+
+
+def in_variant(row: Row, variant: tuple[tuple[str, str], ...]) -> bool:
+    wanted = dict(variant)
+    if "folder" in wanted:
+        return wanted["folder"] in row["folders"]
+    return row["type"]["name"] == wanted["type.name"] and row["is_active"] == (wanted["is_active"] == "true")
+
+
+def children_by_batch(
+    sandbox: Sandbox, entity: EntitySpec, stream: Stream, fan: PerParent, rows: list[Row]
+) -> list[list[Row]]:
+    counter = fan.only_where_positive
+    parents = [row["id"] for row in sandbox.rows(fan.parent) if counter is None or (row[counter] or 0) > 0]
+    batches = [parents[start : start + fan.batch] for start in range(0, len(parents), fan.batch)]
+    column = entity.parent_column
+    return [[row for row in rows if row[column] in set(batch)] for batch in batches]
+
+
+def test_a_full_sync_of_a_medium_account_costs_at_most_two_percent_more_than_the_floor(
+    session_for: OpenSession,
+) -> None:
+    config = SandboxConfig(scale="medium", plan="ultimate", seats=5)
+    with Sandbox.start(config) as sandbox, session_for(sandbox, burst_margin_ms=100) as session:
+        lowest = sum(floor(sandbox, spec(name)) for name in default_entities())
+        sandbox.log.clear()
+        results = [session.sync(name, FULL) for name in default_entities()]
+        assert sandbox.log.tokens <= 1.02 * lowest
+        assert sum(result.tokens for result in results) + 2 == sandbox.log.tokens, "2 for users/me"
+        assert {record.status for record in sandbox.log} == {200}
+
+
+def test_an_idle_day_with_default_settings_stays_under_10000_tokens_and_never_starves_the_core(
+    sandbox: Sandbox, session_for: OpenSession, settings_for: SettingsFor
+) -> None:
+    schedules = plan_schedules(settings_for(sandbox, plan="")).rhythms
+    with session_for(sandbox) as session:
+        for name in default_entities():
+            session.sync(name, FULL)
+        spent = Counter[str]()
+        for rhythm in schedules:
+            sandbox.clock.advance(3600)
+            for _warm_up in range(2):  # the first run still reads the overlap
+                sandbox.log.clear()
+                for name in rhythm.entities:
+                    session.sync(name, SyncOptions(tier=rhythm.tier))
+            runs = 1440 // rhythm.interval_minutes if rhythm.enabled else 0
+            spent[rhythm.name] = runs * sandbox.log.tokens
+        assert sum(spent.values()) < 10_000, spent
+        core = next(rhythm for rhythm in schedules if rhythm.tier is Tier.CORE)
+        assert core.interval_minutes <= 30
+
+
+def test_a_backfill_leaves_the_core_schedule_what_it_needs(session_for: OpenSession) -> None:
+    config = SandboxConfig(scale="tiny", daily_budget=400, now="2026-11-20T00:00:10Z", frozen=True)
+    with Sandbox.start(config) as sandbox, session_for(sandbox, daily_token_budget=400) as session:
+        backfill = FULL.model_copy(update={"lane": Lane.BACKFILL})
+        with pytest.raises(PipedriveRateLimitException) as refused:
+            for name in CATALOG:
+                session.sync(name, backfill)
+        assert refused.value.resets_at is not None
+        assert session.sync("deals", SyncOptions()).requests > 0
