@@ -45,14 +45,14 @@ def build_jobs(settings: PipedriveSettings, plan: SchedulePlan, enabled: Collect
         CHECK_JOB,
         selection=dg.AssetSelection.all_asset_checks(),
         description="Every check again, without a sync.",
-        tags={run_tags.QUEUE: settings.sync_queue},
+        tags={run_tags.QUEUE: run_tags.queue_of(settings, {})},
     )
     return [*jobs, checks]
 
 
 def job_tags(settings: PipedriveSettings) -> dict[str, str]:
     """Tags of every run that syncs: its queue, and the seconds after which it stops."""
-    return {run_tags.QUEUE: settings.sync_queue, run_tags.MAX_RUNTIME: str(settings.job_timeout)}
+    return {run_tags.QUEUE: run_tags.queue_of(settings, {}), run_tags.MAX_RUNTIME: str(settings.job_timeout)}
 
 
 def _rhythm_job(rhythm: Rhythm, tags: Mapping[str, str]) -> AssetJob:

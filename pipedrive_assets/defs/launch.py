@@ -49,14 +49,16 @@ def submit(
 ) -> str:
     """Queue a run of ``sync_pipedrive_entity`` for ``entities``; returns its run id.
 
-    ``partitions`` defaults to all of them; ``tags`` go on top of the job's. Raises
+    ``partitions`` defaults to all of them; ``tags`` go on top of the job's and decide the queue. Raises
     ``PipedriveConfigException`` where there is no Dagster instance, no daemon, or no such entity asset.
     """
     settings = load_settings() if settings is None else settings
     span = partitions or partitions_between(settings, None, None, datetime.now(UTC))
     with _instance() as instance:
         _check_daemon(instance)
-        run = _create_run(instance, entities, {**run_tags.range_tags(span), **(tags or {})})
+        own = tags or {}
+        queue = {run_tags.QUEUE: run_tags.queue_of(settings, own)}
+        run = _create_run(instance, entities, {**run_tags.range_tags(span), **queue, **own})
         # The queue needs no workspace: the daemon brings its own.
         instance.submit_run(run.run_id, workspace=cast("Any", None))
         return run.run_id

@@ -14,6 +14,7 @@ from typing import TypeVar
 from pipedrive_assets.catalog.spec import Tier
 from pipedrive_assets.defs.partitions import KeyRange, Window
 from pipedrive_assets.exceptions import PipedriveConfigException
+from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.state.lanes import Lane
 from pipedrive_assets.sync.options import Source, SyncMode, SyncOptions
 
@@ -26,6 +27,7 @@ TIER = "pipedrive/tier"
 MAX_RUNTIME = "dagster/max_runtime"
 BACKFILL = "dagster/backfill"
 PARTITION = "dagster/partition"
+PARENT_RUN = "dagster/parent_run_id"
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 
@@ -49,6 +51,16 @@ def range_of(tags: Mapping[str, str]) -> KeyRange | None:
 def mode_of(tags: Mapping[str, str]) -> SyncMode:
     """Which part of the partitions a run reads."""
     return _word(tags, MODE, SyncMode) or SyncMode.WINDOW
+
+
+def queue_of(settings: PipedriveSettings, tags: Mapping[str, str]) -> str:
+    """Name of the queue for a run with ``tags``: one each for repetitions, webhooks and all other syncs.
+
+    The instance limits the runs of each queue by itself, so that a full one holds up no other.
+    """
+    if PARENT_RUN in tags:
+        return settings.retry_queue
+    return settings.webhook_queue if tags.get(SOURCE) == Source.WEBHOOK else settings.sync_queue
 
 
 def sync_options(tags: Mapping[str, str], window: Window, started_at: datetime) -> SyncOptions:

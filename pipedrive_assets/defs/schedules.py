@@ -98,7 +98,7 @@ def runs_due(
     """The runs of one tick at ``now``: one for all entities, or one for each."""
     groups = [rhythm.entities] if settings.batch_processing else [(name,) for name in rhythm.entities]
     tags = {
-        run_tags.QUEUE: settings.sync_queue,
+        run_tags.QUEUE: run_tags.queue_of(settings, {}),
         run_tags.MODE: SyncMode.INCREMENTAL.value,
         run_tags.SOURCE: Source.SCHEDULE.value,
         run_tags.LANE: Lane.INCREMENTAL.value,

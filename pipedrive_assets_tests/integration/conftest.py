@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -52,3 +53,11 @@ def session_for(settings_for: SettingsFor) -> OpenSession:
         return open_session(settings_for(sandbox, **variables), run_id=run_id, clock=clock or SystemClock())
 
     return build
+
+
+@pytest.fixture
+def fresh_definitions() -> Iterator[None]:
+    """Definitions of this test's environment: the module builds them once, where it is first imported."""
+    sys.modules.pop("pipedrive_assets.definitions", None)
+    yield
+    sys.modules.pop("pipedrive_assets.definitions", None)

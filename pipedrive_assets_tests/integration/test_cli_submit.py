@@ -59,7 +59,7 @@ def test_a_full_sync_and_a_first_one_are_all_partitions_to_the_running_one(tmp_p
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def home(tmp_path: Path, fresh_definitions: None) -> Path:
     """An instance whose queue is taken care of, as far as its heartbeats say."""
     (tmp_path / "dagster.yaml").write_text(YAML)
     with environ({"DAGSTER_HOME": str(tmp_path)}), dg.DagsterInstance.get() as instance:
