@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from pipedrive_assets.catalog import CATALOG_VERSION
@@ -66,55 +66,70 @@ def _sync_under_lease(
     with context.warehouse.together():
         before = context.warehouse.coverage(spec.name)
         job.positions = context.warehouse.positions(spec.name)
-    closed: list[str] = []
+    notes: list[_Note] = []
     streams = [stream for stream in spec.streams if options.tier in (None, stream.tier or spec.tier)]
     try:
         for stream in streams:
             if job.should_stop():
                 break
-            reason = _sync_stream(job, stream, before.get(stream.name, IntervalSet()))
-            if reason is not None:
-                closed.append(f"{stream.name}: {reason}")
+            note = _sync_stream(job, stream, before.get(stream.name, IntervalSet()))
+            if note is not None:
+                notes.append(note)
     except PipedriveException as error:
         _finish(job, _result(job, SyncStatus.FAILED, str(error), started_at, before))
         raise
     if job.stopped:
         status, reason = SyncStatus.PARTIAL, job.stopped
-    elif closed and len(closed) == len(streams):
-        status, reason = SyncStatus.SKIPPED, "; ".join(closed)
     else:
-        status, reason = SyncStatus.COMPLETE, "; ".join(closed)
+        all_closed = bool(streams) and sum(note.closed for note in notes) == len(streams)
+        status = SyncStatus.SKIPPED if all_closed else SyncStatus.COMPLETE
+        reason = "; ".join(note.text for note in notes)
     result = _result(job, status, reason, started_at, before)
     _finish(job, result)
     return result
 
 
-def _sync_stream(job: EntityJob, stream: Stream, covered: IntervalSet) -> str | None:
-    """Sync one stream; the reason if the account does not open it."""
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """What the account does not open: a whole stream (``closed``), or some fields of it."""
+
+    text: str
+    closed: bool
+
+
+def _sync_stream(job: EntityJob, stream: Stream, covered: IntervalSet) -> _Note | None:
+    """Sync one stream; a note if the account does not open all of it."""
+    pages_before = job.tally.pages
     try:
         if isinstance(stream.fan, PerParent):
             ParentScan(job, stream, stream.fan).run(covered)
         else:
             _run_scans(job, stream, covered)
     except PipedriveApiException as error:
-        if stream.optional_fields and error.status in (BAD_REQUEST, FORBIDDEN):
-            # Some of the extra fields exist only on some plans; the records matter more.
-            log_event(
-                logger, "optional_fields_refused", logging.WARNING, entity=job.spec.name, status=error.status
-            )
-            return _sync_stream(job, _without_optional_fields(stream), covered)
+        refused_at_once = job.tally.pages == pages_before
+        if stream.optional_fields and refused_at_once and error.status in (BAD_REQUEST, FORBIDDEN):
+            # Some of the extra fields exist only on some plans; the records matter more. Once a page was
+            # answered the fields are open, and leaving them out would empty them row by row.
+            fields = ", ".join(stream.optional_fields)
+            _say_closed(job, stream, error)
+            closed = _sync_stream(job, _without_optional_fields(stream), covered)
+            return closed or _Note(f"{stream.name}: without {fields}, which the account does not open", False)
         if not _is_closed(error):
             raise
-        log_event(
-            logger,
-            "stream_not_open",
-            logging.WARNING,
-            entity=job.spec.name,
-            stream=stream.name,
-            status=error.status,
-        )
-        return str(error)
+        _say_closed(job, stream, error)
+        return _Note(f"{stream.name}: {error}", closed=True)
     return None
+
+
+def _say_closed(job: EntityJob, stream: Stream, error: PipedriveApiException) -> None:
+    log_event(
+        logger,
+        "stream_not_open",
+        logging.WARNING,
+        entity=job.spec.name,
+        stream=stream.name,
+        status=error.status,
+    )
 
 
 def _run_scans(job: EntityJob, stream: Stream, covered: IntervalSet) -> None:

@@ -5,20 +5,13 @@ One instance serves the whole file, since it takes seconds to start.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -34,21 +27,18 @@ from pipedrive_assets.exceptions import PipedriveConfigException
 from pipedrive_assets.sandbox import Sandbox, SandboxConfig
 from pipedrive_assets.settings import load_settings
 from pipedrive_assets.warehouse.store import Warehouse
+from pipedrive_assets_tests.e2e.deployment import (
+    ENDS_WITHIN_SECONDS,
+    LAUNCH,
+    ROOT,
+    STARTS_WITHIN_SECONDS,
+    Deployment,
+    deployed,
+    ended,
+    until,
+)
 from pipedrive_assets_tests.equality import assert_equal_copy
 
-ROOT = Path(__file__).parents[2]
-STARTS_WITHIN_SECONDS = 90
-ENDS_WITHIN_SECONDS = 120
-
-LAUNCH = """
-mutation ($params: ExecutionParams!) {
-  launchPipelineExecution(executionParams: $params) {
-    __typename
-    ... on LaunchRunSuccess { run { runId } }
-    ... on PythonError { message }
-  }
-}
-"""
 BACKFILL = """
 mutation ($params: LaunchBackfillParams!) {
   launchPartitionBackfill(backfillParams: $params) {
@@ -60,72 +50,16 @@ mutation ($params: LaunchBackfillParams!) {
 """
 
 
-@dataclass
-class Deployment:
-    """A running `dagster dev` and the account it syncs from."""
-
-    url: str
-    env: Mapping[str, str]
-    sandbox: Sandbox
-
-    def ask(self, query: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        body = json.dumps({"query": query, "variables": {"params": params}}).encode()
-        request = urllib.request.Request(
-            f"{self.url}/graphql", body, headers={"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            (value,) = json.load(answer)["data"].values()
-        return dict(value)
-
-    def materialized(self, instance: dg.DagsterInstance, entity: str) -> list[str]:
-        records = instance.fetch_materializations(entity_key(entity), limit=1000).records
-        return sorted(record.partition_key or "" for record in records)
-
-
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     home = tmp_path_factory.mktemp("dagster_home")
-    shutil.copy(ROOT / "dagster_home" / "dagster.yaml", home)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with Sandbox.start(SandboxConfig(scale="tiny", seed=7)) as sandbox:
-        env = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("PIPEDRIVE_")},
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
-            "DAGSTER_HOME": str(home),
-            "PIPEDRIVE_TOKEN": sandbox.token,
-            "PIPEDRIVE_BASE_URL": sandbox.url,
-            "PIPEDRIVE_PLAN": "ultimate",
-            "PIPEDRIVE_ENABLED_ENTITIES": "deals,persons,notes,users",
-            "PIPEDRIVE_START_DATE": "2025-10-01",
-            # Nothing may run by itself while the tests count events.
-            "PIPEDRIVE_INCREMENTAL_SCHEDULE_ENABLED": "false",
-            "PIPEDRIVE_HOURLY_SCHEDULE_ENABLED": "false",
-            "PIPEDRIVE_CUSTOM_FIELDS_SCHEDULER_ENABLED": "false",
-        }
-        log = (home / "dev.log").open("w")
-        process = subprocess.Popen(
-            [str(Path(sys.executable).parent / "dagster"), "dev", "--host", "127.0.0.1", "--port", str(port)],
-            cwd=ROOT,
-            env=env,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            deployment = Deployment(f"http://127.0.0.1:{port}", env, sandbox)
-            _until(lambda: _answers(deployment.url), STARTS_WITHIN_SECONDS)
-            yield deployment
-        finally:
-            os.killpg(process.pid, signal.SIGINT)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait(10)
-            log.close()
+    with (
+        Sandbox.start(SandboxConfig(scale="tiny", seed=7)) as sandbox,
+        deployed(
+            home, sandbox, enabled_entities="deals,persons,notes,users", start_date="2025-10-01"
+        ) as running,
+    ):
+        yield running
 
 
 @pytest.fixture
@@ -159,7 +93,7 @@ def test_a_range_launched_through_graphql_is_one_run_and_one_event_per_partition
         },
     )
     assert launched["__typename"] == "LaunchRunSuccess", launched
-    assert _ended(instance, launched["run"]["runId"]) is dg.DagsterRunStatus.SUCCESS
+    assert ended(instance, launched["run"]["runId"]) is dg.DagsterRunStatus.SUCCESS
     assert deployment.materialized(instance, "persons") == [
         "2025-10",
         "2025-11",
@@ -176,18 +110,18 @@ def test_a_backfill_of_a_range_is_a_single_run(deployment: Deployment, instance:
     launched = deployment.ask(BACKFILL, params)
     assert launched["__typename"] == "LaunchBackfillSuccess", launched
     runs = dg.RunsFilter(tags={"dagster/backfill": launched["backfillId"]})
-    _until(lambda: bool(instance.get_runs(runs)), ENDS_WITHIN_SECONDS)
+    until(lambda: bool(instance.get_runs(runs)), ENDS_WITHIN_SECONDS)
     (run,) = instance.get_runs(runs)
-    assert _ended(instance, run.run_id) is dg.DagsterRunStatus.SUCCESS
+    assert ended(instance, run.run_id) is dg.DagsterRunStatus.SUCCESS
     assert deployment.materialized(instance, "notes") == keys
 
 
 def test_a_run_submitted_from_outside_is_taken_from_the_queue(
     deployment: Deployment, instance: dg.DagsterInstance
 ) -> None:
-    _until(lambda: _has_daemon(instance), STARTS_WITHIN_SECONDS)
+    until(lambda: _has_daemon(instance), STARTS_WITHIN_SECONDS)
     run_id = submit(["deals", "users"], tags={"pipedrive/source": "cli"})
-    assert _ended(instance, run_id) is dg.DagsterRunStatus.SUCCESS
+    assert ended(instance, run_id) is dg.DagsterRunStatus.SUCCESS
     settings = load_settings(deployment.env)
     run = instance.get_run_by_id(run_id)
     assert run is not None and run.tags["pipedrive/queue"] == settings.sync_queue
@@ -205,7 +139,7 @@ def test_a_run_submitted_from_outside_is_taken_from_the_queue(
 def test_an_entity_that_is_not_enabled_cannot_be_submitted(
     deployment: Deployment, instance: dg.DagsterInstance
 ) -> None:
-    _until(lambda: _has_daemon(instance), STARTS_WITHIN_SECONDS)
+    until(lambda: _has_daemon(instance), STARTS_WITHIN_SECONDS)
     with pytest.raises(PipedriveConfigException, match=r"PIPEDRIVE_ENABLED_ENTITIES.*goals"):
         submit(["goals"])
 
@@ -260,7 +194,7 @@ def test_a_killed_run_is_repaired_by_the_sensor(tmp_path: Path, monkeypatch: pyt
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        _until(lambda: len(sandbox.log.for_path("/persons")) > 60, ENDS_WITHIN_SECONDS)
+        until(lambda: len(sandbox.log.for_path("/persons")) > 60, ENDS_WITHIN_SECONDS)
         worker.kill()
         worker.wait()
     settings = load_settings(env)
@@ -298,33 +232,6 @@ def _warehouse(env: Mapping[str, str]) -> Warehouse:
     return Warehouse(settings.warehouse, lock_timeout=20, memory_limit_mb=256, threads=1, clock=SystemClock())
 
 
-def _ended(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
-    def status() -> dg.DagsterRunStatus:
-        run = instance.get_run_by_id(run_id)
-        assert run is not None
-        return run.status
-
-    ends = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
-    _until(lambda: status() in ends, ENDS_WITHIN_SECONDS)
-    return status()
-
-
 def _has_daemon(instance: dg.DagsterInstance) -> bool:
     statuses = instance.get_daemon_statuses(["QUEUED_RUN_COORDINATOR"])
     return all(status.healthy for status in statuses.values())
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/server_info", timeout=5):
-            return True
-    except OSError:
-        return False
-
-
-def _until(holds: Callable[[], bool], seconds: float) -> None:
-    """Poll another process; there is nothing to wait on but time."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, f"did not come true within {seconds} s"
-        time.sleep(0.2)

@@ -124,7 +124,7 @@ def test_a_failing_scan_keeps_what_it_fetched_and_goes_on_from_there(
         assert fault.fired == 1
         sandbox.log.clear()
         session.sync("activities", FULL)
-        first = [record for record in sandbox.log if record.path == "/activities"][0]
+        first = next(record for record in sandbox.log if record.path == "/activities")
         assert "cursor" in first.params
         assert_equal_copy(session.warehouse, {"activities": sandbox.rows("activities")})
 
@@ -153,6 +153,27 @@ def test_archived_leads_closed_to_the_plan_do_not_hold_the_others_back(
         assert result.status is SyncStatus.COMPLETE
         assert "archived" in result.reason
         assert stored_rows(session.warehouse, "leads")
+
+
+def test_fields_that_a_plan_does_not_have_are_left_out_and_named(
+    sandbox: Sandbox, session_for: OpenSession
+) -> None:
+    sandbox.faults.add("status", path=r"/persons$", status=403, count=1)
+    with session_for(sandbox) as session:
+        result = session.sync("persons", FULL)
+        assert result.status is SyncStatus.COMPLETE
+        assert "marketing_status" in result.reason
+        assert len(stored_rows(session.warehouse, "persons")) == len(sandbox.rows("persons"))
+
+
+def test_an_error_in_the_middle_of_a_scan_never_empties_optional_fields(
+    sandbox: Sandbox, session_for: OpenSession
+) -> None:
+    sandbox.faults.add("status", path=r"/persons$", status=403, nth=2, count=1)
+    with session_for(sandbox, max_batch_size=20) as session:
+        session.sync("persons", FULL)
+        session.sync("persons", SyncOptions())
+        assert_equal_copy(session.warehouse, {"persons": sandbox.rows("persons")})
 
 
 def test_a_bad_value_and_an_unknown_key_neither_stop_a_run_nor_get_lost(
