@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import pytest
 
-from pipedrive_assets.catalog import CATALOG, default_entities, spec
-from pipedrive_assets.catalog.price import floor_tokens
-from pipedrive_assets.catalog.spec import EntitySpec, PerParent, Stream, Tier, Variants
+from benchmarks.floor import lowest_price
+from pipedrive_assets.catalog import CATALOG, default_entities
+from pipedrive_assets.catalog.spec import Tier
 from pipedrive_assets.defs.pricing import plan_schedules
 from pipedrive_assets.exceptions import PipedriveRateLimitException
 from pipedrive_assets.sandbox import Sandbox, SandboxConfig
@@ -18,46 +17,6 @@ from pipedrive_assets.sync.options import SyncMode, SyncOptions
 from pipedrive_assets_tests.integration.conftest import OpenSession, SettingsFor
 
 FULL = SyncOptions(mode=SyncMode.FULL)
-Row = dict[str, Any]
-
-
-def floor(sandbox: Sandbox, entity: EntitySpec) -> int:
-    """Sum over the entity's lists of full pages times price, from the account's own rows."""
-    counts: dict[str, int | list[int]] = {}
-    parents = 0
-    for stream in entity.streams:
-        rows = sandbox.rows(entity.name)
-        if len(entity.streams) > 1:
-            rows = [row for row in rows if is_archived(row) == (stream.name == "archived")]
-        if isinstance(stream.fan, PerParent):
-            lists = children_by_batch(sandbox, entity, stream, stream.fan, rows)
-            counts[stream.name], parents = [len(each) for each in lists], len(lists)
-        elif isinstance(stream.fan, Variants):
-            counts[stream.name] = [sum(in_variant(row, v) for row in rows) for v in stream.fan.combinations]
-        else:
-            counts[stream.name] = len(rows)
-    return floor_tokens(entity, counts, parents=parents)
-
-
-def is_archived(row: Row) -> bool:
-    return bool(row.get("is_archived") or row.get("archive_time"))
-
-
-def in_variant(row: Row, variant: tuple[tuple[str, str], ...]) -> bool:
-    wanted = dict(variant)
-    if "folder" in wanted:
-        return wanted["folder"] in row["folders"]
-    return row["type"]["name"] == wanted["type.name"] and row["is_active"] == (wanted["is_active"] == "true")
-
-
-def children_by_batch(
-    sandbox: Sandbox, entity: EntitySpec, stream: Stream, fan: PerParent, rows: list[Row]
-) -> list[list[Row]]:
-    counter = fan.only_where_positive
-    parents = [row["id"] for row in sandbox.rows(fan.parent) if counter is None or (row[counter] or 0) > 0]
-    batches = [parents[start : start + fan.batch] for start in range(0, len(parents), fan.batch)]
-    column = entity.parent_column
-    return [[row for row in rows if row[column] in set(batch)] for batch in batches]
 
 
 def test_a_full_sync_of_a_medium_account_costs_at_most_two_percent_more_than_the_floor(
@@ -65,7 +24,7 @@ def test_a_full_sync_of_a_medium_account_costs_at_most_two_percent_more_than_the
 ) -> None:
     config = SandboxConfig(scale="medium", plan="ultimate", seats=5)
     with Sandbox.start(config) as sandbox, session_for(sandbox, burst_margin_ms=100) as session:
-        lowest = sum(floor(sandbox, spec(name)) for name in default_entities())
+        lowest = lowest_price(sandbox.rows, default_entities())
         sandbox.log.clear()
         results = [session.sync(name, FULL) for name in default_entities()]
         assert sandbox.log.tokens <= 1.02 * lowest

@@ -274,6 +274,7 @@ def test_an_incremental_run_without_changes_costs_at_most_110_tokens_for_the_cor
 
 # Random histories ---------------------------------------------------------------------------------------
 
+Operation = tuple[str, str, int]
 OPERATIONS = st.lists(
     st.tuples(
         st.sampled_from(["create", "update", "update", "archive", "sync", "sync", "advance", "window"]),
@@ -294,11 +295,23 @@ def history_sandbox() -> Any:
 @examples(max_examples=12)
 @given(operations=OPERATIONS)
 def test_random_edits_between_random_syncs_end_in_an_equal_copy(
-    history_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[str, str, int]]
+    history_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory, operations: list[Operation]
 ) -> None:
-    sandbox = history_sandbox
+    _live_through(history_sandbox, tmp_path_factory.mktemp("history"), operations)
+
+
+@pytest.mark.soak
+@examples(max_examples=400)
+@given(operations=OPERATIONS)
+def test_many_random_histories_end_in_an_equal_copy(
+    history_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory, operations: list[Operation]
+) -> None:
+    _live_through(history_sandbox, tmp_path_factory.mktemp("history"), operations)
+
+
+def _live_through(sandbox: Sandbox, home: Path, operations: list[Operation]) -> None:
     environment = {
-        "DAGSTER_HOME": str(tmp_path_factory.mktemp("history")),
+        "DAGSTER_HOME": str(home),
         "PIPEDRIVE_TOKEN": sandbox.token,
         "PIPEDRIVE_BASE_URL": sandbox.url,
         "PIPEDRIVE_PLAN": "ultimate",
