@@ -34,7 +34,7 @@ def spend_until_refused(session: Session, ready: threading.Event) -> None:
     while True:
         try:
             session.client.get(
-                Version.V2, "/deals", params={"limit": "1"}, cost=COST, entity="deals", lane=Lane.BACKFILL
+                Version.V2, "/deals", params={"limit": "1"}, cost=COST, entity="deals", lane=Lane.INCREMENTAL
             )
         except PipedriveRateLimitException as refused:
             assert refused.kind == "daily"
@@ -58,7 +58,7 @@ def main(environment: dict[str, str], victim: bool) -> None:
             thread.start()
         if victim:
             ready.wait()
-            session._limiter.acquire(COST, "v2:/deals", Lane.BACKFILL)
+            session._limiter.acquire(COST, "v2:/deals", Lane.INCREMENTAL)
             print("holding", flush=True)
             time.sleep(600)
         for thread in threads:
