@@ -253,7 +253,10 @@ class Runs(BaseModel):
 
     sync_queue: QueueName = setting("pipedrive-sync", "Queue (run tag pipedrive/queue) of syncs.")
     webhook_queue: QueueName = setting("pipedrive-webhooks", "Queue of runs that a webhook brought about.")
-    retry_queue: QueueName = setting("pipedrive-retry", "Queue of repeated runs.")
+    retry_queue: QueueName = setting(
+        "pipedrive-retry",
+        "Queue of runs that repeat another; needs the run coordinator of dagster_home/dagster.yaml.",
+    )
     job_timeout: int = setting(
         3600,
         "Time after which a run stops at the next page, progress kept.",

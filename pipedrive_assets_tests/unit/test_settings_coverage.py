@@ -1,0 +1,136 @@
+"""A setting that changes nothing is a promise broken: each has a test that shows what its value changes.
+
+A new setting comes with its test, and with a line here.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from pipedrive_assets.settings import PipedriveSettings
+
+TESTS = Path(__file__).parents[1]
+
+BEHAVIOUR = "integration/test_settings_behaviour.py"
+CLIENT = "integration/test_client.py"
+COMMANDS = "integration/test_cli.py"
+QUEUES = "integration/test_run_queues.py"
+RATE_LIMIT = "unit/test_rate_limit.py"
+DEFINITIONS = "unit/test_defs_build.py"
+PRICING = "unit/test_defs_pricing.py"
+SCHEDULES = "unit/test_defs_schedules.py"
+
+SHOWN_BY: Mapping[str, str] = {
+    # Connection
+    "auth_method": f"{BEHAVIOUR}::test_auth_method_is_told_and_another_is_refused_before_anything_is_asked",
+    "token": f"{COMMANDS}::test_a_wrong_token_is_one_clear_line_with_what_to_do_and_no_warehouse",
+    "company_domain": f"{BEHAVIOUR}::test_company_domain_is_the_host_that_is_called",
+    "base_url": f"{BEHAVIOUR}::test_base_url_is_the_server_that_is_called",
+    "request_timeout": f"{BEHAVIOUR}::test_request_timeout_is_how_long_an_answer_is_waited_for",
+    "request_deadline": f"{BEHAVIOUR}::test_request_deadline_is_how_long_one_call_goes_on_trying",
+    # Storage
+    "dagster_home": f"{BEHAVIOUR}::test_dagster_home_is_where_warehouse_and_state_lie",
+    "warehouse": f"{BEHAVIOUR}::test_warehouse_is_where_rows_land",
+    "warehouse_lock_timeout": (
+        f"{BEHAVIOUR}::test_warehouse_lock_timeout_is_how_long_another_process_is_waited_for"
+    ),
+    "warehouse_memory_limit_mb": f"{BEHAVIOUR}::test_warehouse_memory_limit_mb_is_what_a_query_may_use",
+    "warehouse_threads": f"{BEHAVIOUR}::test_warehouse_threads_is_how_many_threads_a_query_gets",
+    "state_url": f"{BEHAVIOUR}::test_state_url_is_where_spending_is_remembered",
+    # Scope
+    "enabled_entities": f"{DEFINITIONS}::test_enabled_entities_are_a_setting",
+    "start_date": f"{BEHAVIOUR}::test_start_date_and_partition_granularity_cut_the_partitions",
+    "partition_granularity": f"{BEHAVIOUR}::test_start_date_and_partition_granularity_cut_the_partitions",
+    "sync_overlap": f"{BEHAVIOUR}::test_sync_overlap_is_how_much_of_the_newest_time_is_read_again",
+    # Budget
+    "plan": f"{RATE_LIMIT}::test_the_plans_burst_limit_is_kept",
+    "seats": f"{BEHAVIOUR}::test_seats_multiply_the_plans_budget",
+    "rate_limiting_enabled": (
+        f"{RATE_LIMIT}::test_switched_off_it_neither_refuses_nor_waits_but_counts_and_obeys_a_429"
+    ),
+    "daily_token_budget": f"{COMMANDS}::test_when_the_days_budget_is_gone_nothing_more_is_tried",
+    "rate_limit_max_delay": f"{BEHAVIOUR}::test_rate_limit_max_delay_caps_the_waits_between_tries",
+    "rate_limit_jitter": f"{BEHAVIOUR}::test_rate_limit_jitter_draws_the_waits_between_tries",
+    "burst_margin_ms": f"{RATE_LIMIT}::test_the_margin_is_a_setting",
+    "token_costs": f"{CLIENT}::test_a_configured_price_prevails_over_the_published_one",
+    # Errors
+    "max_retry_attempts": f"{CLIENT}::test_retries_and_delays_follow_the_settings",
+    "circuit_breaker_threshold": (
+        f"{BEHAVIOUR}::test_circuit_breaker_threshold_is_how_many_failures_close_the_door"
+    ),
+    "circuit_breaker_timeout": f"{BEHAVIOUR}::test_circuit_breaker_timeout_is_how_long_the_door_stays_closed",
+    # Memory
+    "adaptive_pagination": (
+        f"{BEHAVIOUR}::"
+        "test_pages_shrink_to_min_batch_size_above_memory_limit_mb_unless_adaptive_pagination_is_off"
+    ),
+    "memory_threshold": f"{BEHAVIOUR}::test_memory_threshold_is_where_memory_counts_as_short",
+    "min_batch_size": (
+        f"{BEHAVIOUR}::"
+        "test_pages_shrink_to_min_batch_size_above_memory_limit_mb_unless_adaptive_pagination_is_off"
+    ),
+    "max_batch_size": f"{BEHAVIOUR}::test_max_batch_size_is_what_a_page_asks_for",
+    "force_gc": f"{BEHAVIOUR}::test_force_gc_collects_garbage_after_each_batch",
+    "memory_limit_mb": (
+        f"{BEHAVIOUR}::"
+        "test_pages_shrink_to_min_batch_size_above_memory_limit_mb_unless_adaptive_pagination_is_off"
+    ),
+    # Runs
+    "sync_queue": f"{QUEUES}::test_each_kind_of_run_waits_under_the_name_its_setting_gives",
+    "webhook_queue": f"{QUEUES}::test_each_kind_of_run_waits_under_the_name_its_setting_gives",
+    "retry_queue": f"{QUEUES}::test_what_dagster_repeats_does_not_wait_behind_other_syncs",
+    "job_timeout": f"{SCHEDULES}::test_one_run_carries_queue_mode_source_lane_and_time_limit",
+    "job_max_tries": f"{DEFINITIONS}::test_tries_of_a_step_are_a_setting",
+    "prefer_async": f"{COMMANDS}::test_a_run_is_submitted_by_flag_or_setting_and_a_missing_daemon_is_named",
+    "batch_processing": (
+        "integration/test_cli_submit.py::test_without_batch_processing_each_entity_is_a_run_of_its_own"
+    ),
+    "executor": f"{BEHAVIOUR}::test_executor_is_what_runs_the_steps_of_every_job",
+    # Schedules
+    "scheduler_enabled": f"{SCHEDULES}::test_each_schedule_is_on_or_off_by_its_setting",
+    "scheduler_frequency": f"{SCHEDULES}::test_cron_lines_follow_the_settings",
+    "scheduler_time": f"{SCHEDULES}::test_cron_lines_follow_the_settings",
+    "scheduler_timezone": f"{SCHEDULES}::test_schedules_keep_to_the_time_zone_of_the_settings",
+    "scheduler_sync_custom_fields": (
+        f"{PRICING}::test_custom_fields_are_left_out_of_the_daily_run_where_settings_say_so"
+    ),
+    "incremental_schedule_enabled": f"{SCHEDULES}::test_each_schedule_is_on_or_off_by_its_setting",
+    "incremental_schedule_minutes": f"{SCHEDULES}::test_cron_lines_follow_the_settings",
+    "hourly_schedule_enabled": f"{SCHEDULES}::test_each_schedule_is_on_or_off_by_its_setting",
+    "custom_fields_scheduler_enabled": f"{SCHEDULES}::test_each_schedule_is_on_or_off_by_its_setting",
+    "custom_fields_scheduler_frequency": f"{SCHEDULES}::test_cron_lines_follow_the_settings",
+}
+
+
+@cache
+def functions_of(path: str) -> Mapping[str, str]:
+    """Source of every test function of a file, with its decorators, by name."""
+    text = (TESTS / path).read_text()
+    lines = text.splitlines()
+    found: dict[str, str] = {}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            found[node.name] = "\n".join(lines[first - 1 : node.end_lineno])
+    return found
+
+
+def test_every_setting_has_a_test_that_shows_what_it_changes() -> None:
+    assert sorted(SHOWN_BY) == sorted(PipedriveSettings.model_fields)
+
+
+@pytest.mark.parametrize("setting", sorted(SHOWN_BY))
+def test_the_test_of_a_setting_exists_and_sets_it(setting: str) -> None:
+    path, _, name = SHOWN_BY[setting].partition("::")
+    assert (TESTS / path).is_file(), f"{path} does not exist"
+    assert name in functions_of(path), f"{path} has no {name}"
+    # ``home`` is how the commands' tests set DAGSTER_HOME, which is Dagster's own variable.
+    spoken_of = "home" if setting == "dagster_home" else setting
+    sets = rf"(\b|pipedrive_){spoken_of}\b"
+    assert re.search(sets, functions_of(path)[name], re.IGNORECASE), f"{name} does not set {setting}"
