@@ -25,6 +25,13 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def shared_sandbox() -> Iterator[Sandbox]:
+    """For files whose tests only read: one account for all of them."""
+    with Sandbox.start(SandboxConfig(scale="tiny", seed=7, plan="ultimate")) as running:
+        yield running
+
+
 @pytest.fixture
 def settings_for(tmp_path: Path) -> SettingsFor:
     """Settings for a sandbox, with warehouse and state below the test's own folder."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import socket
@@ -18,41 +17,27 @@ import filelock
 import pytest
 from click.testing import CliRunner, Result
 
-from pipedrive_assets.api.memory_probe import SystemProbe
 from pipedrive_assets.cli import main
 from pipedrive_assets.defs.build import build_defs
 from pipedrive_assets.defs.entities import entity_key
 from pipedrive_assets.defs.jobs import ENTITY_JOB
-from pipedrive_assets.exceptions import (
-    PipedriveCircuitOpenException,
-    PipedriveConnectionException,
-    PipedriveException,
-    PipedriveServerException,
-    PipedriveWarehouseException,
-)
+from pipedrive_assets.exceptions import PipedriveConnectionException, PipedriveWarehouseException
 from pipedrive_assets.sandbox import Sandbox, SandboxConfig
 from pipedrive_assets.settings import load_settings
 from pipedrive_assets.sync.options import SyncMode, SyncOptions
 from pipedrive_assets_tests.clocks import SkippingClock
-from pipedrive_assets_tests.integration.conftest import OpenSession, SettingsFor
+from pipedrive_assets_tests.integration.conftest import OpenSession
 
 FULL = SyncOptions(mode=SyncMode.FULL)
-MIB = 1 << 20
 Cli = Callable[..., Result]
 
 
-@pytest.fixture(scope="module")
-def account() -> Iterator[Sandbox]:
-    with Sandbox.start(SandboxConfig(scale="tiny", seed=7, plan="ultimate")) as running:
-        yield running
-
-
 @pytest.fixture
-def sandbox(account: Sandbox) -> Sandbox:
+def sandbox(shared_sandbox: Sandbox) -> Sandbox:
     """One account for all tests, since none of them writes to it."""
-    account.faults.clear()
-    account.log.clear()
-    return account
+    shared_sandbox.faults.clear()
+    shared_sandbox.log.clear()
+    return shared_sandbox
 
 
 @pytest.fixture
@@ -150,27 +135,6 @@ def test_request_timeout_is_how_long_an_answer_is_waited_for(
         else:
             with pytest.raises(PipedriveConnectionException):
                 session.identify()
-
-
-@pytest.mark.parametrize(("request_deadline", "requests"), [(31, 4), (61, 6)])
-def test_request_deadline_is_how_long_one_call_goes_on_trying(
-    request_deadline: int, requests: int, sandbox: Sandbox, session_for: OpenSession
-) -> None:
-    # Maintenance is waited for 4, 8, 16, 16 … seconds.
-    sandbox.faults.add("status", path="/users$", status=503)
-    with (
-        session_for(
-            sandbox,
-            clock=SkippingClock(),
-            request_deadline=request_deadline,
-            max_retry_attempts=10,
-            rate_limit_jitter="false",
-            circuit_breaker_threshold=100,
-        ) as session,
-        pytest.raises(PipedriveServerException),
-    ):
-        session.sync("users", FULL)
-    assert len(sandbox.log.for_path("/users")) == requests
 
 
 # Storage ------------------------------------------------------------------------------------------
@@ -272,7 +236,7 @@ def test_sync_overlap_is_how_much_of_the_newest_time_is_read_again(
     assert datetime.fromisoformat(request.params["updated_since"]) == now - timedelta(seconds=sync_overlap)
 
 
-# Budget and errors --------------------------------------------------------------------------------
+# Budget --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("plan", "seats", "budget"), [("growth", 1, 60_000), ("growth", 4, 240_000)])
@@ -281,146 +245,11 @@ def test_seats_multiply_the_plans_budget(plan: str, seats: int, budget: int, cli
     assert (found["budget"], found["origin"]) == (budget, "plan")
 
 
-@pytest.mark.parametrize(("rate_limit_max_delay", "delays"), [(2, [1, 2, 2, 2]), (16, [1, 2, 4, 8])])
-def test_rate_limit_max_delay_caps_the_waits_between_tries(
-    rate_limit_max_delay: int, delays: list[float], sandbox: Sandbox, session_for: OpenSession
-) -> None:
-    clock = SkippingClock()
-    sandbox.faults.add("status", path="/users$", status=500)
-    with (
-        session_for(
-            sandbox,
-            clock=clock,
-            rate_limit_max_delay=rate_limit_max_delay,
-            rate_limit_jitter="false",
-            max_retry_attempts=4,
-            circuit_breaker_threshold=100,
-        ) as session,
-        pytest.raises(PipedriveServerException),
-    ):
-        session.sync("users", FULL)
-    assert [slept for slept in clock.slept if slept >= 1] == delays
-
-
-@pytest.mark.parametrize(("rate_limit_jitter", "exact"), [("true", False), ("false", True)])
-def test_rate_limit_jitter_draws_the_waits_between_tries(
-    rate_limit_jitter: str, exact: bool, sandbox: Sandbox, session_for: OpenSession
-) -> None:
-    clock = SkippingClock()
-    sandbox.faults.add("status", path="/users$", status=503)
-    with (
-        session_for(sandbox, clock=clock, rate_limit_jitter=rate_limit_jitter) as session,
-        pytest.raises(PipedriveServerException),
-    ):
-        session.sync("users", FULL)
-    assert {4.0, 8.0, 16.0}.issubset(clock.slept) is exact
-    assert sum(clock.slept) <= 28.5
-
-
-@pytest.mark.parametrize("circuit_breaker_threshold", [1, 4])
-def test_circuit_breaker_threshold_is_how_many_failures_close_the_door(
-    circuit_breaker_threshold: int, sandbox: Sandbox, session_for: OpenSession
-) -> None:
-    sandbox.faults.add("status", path="/users$", status=500)
-    with session_for(
-        sandbox, max_retry_attempts=0, circuit_breaker_threshold=circuit_breaker_threshold
-    ) as session:
-        for _ in range(6):
-            with pytest.raises(PipedriveException):
-                session.sync("users", FULL)
-    assert len(sandbox.log.for_path("/users")) == circuit_breaker_threshold
-
-
-@pytest.mark.parametrize(("circuit_breaker_timeout", "open_after_100_seconds"), [(90, False), (110, True)])
-def test_circuit_breaker_timeout_is_how_long_the_door_stays_closed(
-    circuit_breaker_timeout: int, open_after_100_seconds: bool, sandbox: Sandbox, session_for: OpenSession
-) -> None:
-    clock = SkippingClock()
-    fault = sandbox.faults.add("status", path="/users$", status=500, count=1)
-    with session_for(
-        sandbox,
-        clock=clock,
-        max_retry_attempts=0,
-        circuit_breaker_threshold=1,
-        circuit_breaker_timeout=circuit_breaker_timeout,
-    ) as session:
-        with pytest.raises(PipedriveServerException):
-            session.sync("users", FULL)
-        clock.sleep(100)
-        if open_after_100_seconds:
-            with pytest.raises(PipedriveCircuitOpenException):
-                session.sync("users", FULL)
-        else:
-            assert session.sync("users", FULL).fetched == len(sandbox.rows("users"))
-    assert fault.fired == 1
-
-
-# Memory -------------------------------------------------------------------------------------------
-
-
-def page_sizes(sandbox: Sandbox, session_for: OpenSession, **variables: Any) -> list[int]:
-    """Rows asked for in each page of one list."""
-    with session_for(sandbox, **{"max_batch_size": 40, "min_batch_size": 15, **variables}) as session:
-        session.sync("users", FULL)
-        sandbox.log.clear()
-        session.sync("activities", FULL)
-    return [int(record.params["limit"]) for record in sandbox.log.for_path("/activities")]
-
-
-@pytest.mark.parametrize("max_batch_size", [40, 60])
-def test_max_batch_size_is_what_a_page_asks_for(
-    max_batch_size: int, sandbox: Sandbox, session_for: OpenSession
-) -> None:
-    assert set(page_sizes(sandbox, session_for, max_batch_size=max_batch_size)) == {max_batch_size}
-
-
-@pytest.mark.parametrize(
-    ("variables", "smallest"),
-    [
-        ({"memory_limit_mb": 1_000_000}, 40),
-        ({"memory_limit_mb": 64}, 15),
-        ({"memory_limit_mb": 64, "min_batch_size": 25}, 25),
-        ({"memory_limit_mb": 64, "adaptive_pagination": "false"}, 40),
-    ],
-)
-def test_pages_shrink_to_min_batch_size_above_memory_limit_mb_unless_adaptive_pagination_is_off(
-    variables: dict[str, Any], smallest: int, sandbox: Sandbox, session_for: OpenSession
-) -> None:
-    assert min(page_sizes(sandbox, session_for, **variables)) == smallest
-
-
-@pytest.mark.parametrize(("memory_threshold", "shrinks"), [(50, True), (95, False)])
-def test_memory_threshold_is_where_memory_counts_as_short(
-    memory_threshold: int, shrinks: bool, sandbox: Sandbox, session_for: OpenSession
-) -> None:
-    page_sizes(sandbox, session_for)  # what a sync takes for itself is in use from here on
-    limit = SystemProbe().rss_bytes() * 4 // 3 // MIB
-    sizes = page_sizes(sandbox, session_for, memory_limit_mb=limit, memory_threshold=memory_threshold)
-    assert (min(sizes) < 40) is shrinks
-
-
-@pytest.mark.parametrize(("force_gc", "collects"), [("true", True), ("false", False)])
-def test_force_gc_collects_garbage_after_each_batch(
-    force_gc: str, collects: bool, sandbox: Sandbox, session_for: OpenSession
-) -> None:
-    collections: list[str] = []
-    with session_for(sandbox, force_gc=force_gc) as session:
-        session.account  # noqa: B018 - asked beforehand, so that only the sync is watched
-        gc.disable()  # Python's own collections are not what is counted
-        gc.callbacks.append(watch := lambda phase, _: collections.append(phase))
-        try:
-            session.sync("users", FULL)
-        finally:
-            gc.callbacks.remove(watch)
-            gc.enable()
-    assert bool(collections) is collects
-
-
 # Runs ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("executor", ["in_process", "multiprocess"])
-def test_executor_is_what_runs_the_steps_of_every_job(executor: str, settings_for: SettingsFor) -> None:
+def test_executor_is_what_runs_the_steps_of_every_job(executor: str) -> None:
     defs = build_defs(load_settings({"PIPEDRIVE_EXECUTOR": executor}))
     jobs = (defs.resolve_job_def(ENTITY_JOB), defs.resolve_implicit_global_asset_job_def())
     assert {job.executor_def.name for job in jobs} == {executor}

@@ -18,6 +18,7 @@ from pipedrive_assets.settings import PipedriveSettings
 TESTS = Path(__file__).parents[1]
 
 BEHAVIOUR = "integration/test_settings_behaviour.py"
+PACE = "integration/test_settings_pace.py"
 CLIENT = "integration/test_client.py"
 COMMANDS = "integration/test_cli.py"
 QUEUES = "integration/test_run_queues.py"
@@ -33,7 +34,7 @@ SHOWN_BY: Mapping[str, str] = {
     "company_domain": f"{BEHAVIOUR}::test_company_domain_is_the_host_that_is_called",
     "base_url": f"{BEHAVIOUR}::test_base_url_is_the_server_that_is_called",
     "request_timeout": f"{BEHAVIOUR}::test_request_timeout_is_how_long_an_answer_is_waited_for",
-    "request_deadline": f"{BEHAVIOUR}::test_request_deadline_is_how_long_one_call_goes_on_trying",
+    "request_deadline": f"{PACE}::test_request_deadline_is_how_long_one_call_goes_on_trying",
     # Storage
     "dagster_home": f"{BEHAVIOUR}::test_dagster_home_is_where_warehouse_and_state_lie",
     "warehouse": f"{BEHAVIOUR}::test_warehouse_is_where_rows_land",
@@ -55,31 +56,28 @@ SHOWN_BY: Mapping[str, str] = {
         f"{RATE_LIMIT}::test_switched_off_it_neither_refuses_nor_waits_but_counts_and_obeys_a_429"
     ),
     "daily_token_budget": f"{COMMANDS}::test_when_the_days_budget_is_gone_nothing_more_is_tried",
-    "rate_limit_max_delay": f"{BEHAVIOUR}::test_rate_limit_max_delay_caps_the_waits_between_tries",
-    "rate_limit_jitter": f"{BEHAVIOUR}::test_rate_limit_jitter_draws_the_waits_between_tries",
+    "rate_limit_max_delay": f"{PACE}::test_rate_limit_max_delay_caps_the_waits_between_tries",
+    "rate_limit_jitter": f"{PACE}::test_rate_limit_jitter_draws_the_waits_between_tries",
     "burst_margin_ms": f"{RATE_LIMIT}::test_the_margin_is_a_setting",
     "token_costs": f"{CLIENT}::test_a_configured_price_prevails_over_the_published_one",
     # Errors
     "max_retry_attempts": f"{CLIENT}::test_retries_and_delays_follow_the_settings",
     "circuit_breaker_threshold": (
-        f"{BEHAVIOUR}::test_circuit_breaker_threshold_is_how_many_failures_close_the_door"
+        f"{PACE}::test_circuit_breaker_threshold_is_how_many_failures_close_the_door"
     ),
-    "circuit_breaker_timeout": f"{BEHAVIOUR}::test_circuit_breaker_timeout_is_how_long_the_door_stays_closed",
+    "circuit_breaker_timeout": f"{PACE}::test_circuit_breaker_timeout_is_how_long_the_door_stays_closed",
     # Memory
     "adaptive_pagination": (
-        f"{BEHAVIOUR}::"
-        "test_pages_shrink_to_min_batch_size_above_memory_limit_mb_unless_adaptive_pagination_is_off"
+        f"{PACE}::test_pages_shrink_to_min_batch_size_above_memory_limit_mb_unless_adaptive_pagination_is_off"
     ),
-    "memory_threshold": f"{BEHAVIOUR}::test_memory_threshold_is_where_memory_counts_as_short",
+    "memory_threshold": f"{PACE}::test_memory_threshold_is_where_memory_counts_as_short",
     "min_batch_size": (
-        f"{BEHAVIOUR}::"
-        "test_pages_shrink_to_min_batch_size_above_memory_limit_mb_unless_adaptive_pagination_is_off"
+        f"{PACE}::test_pages_shrink_to_min_batch_size_above_memory_limit_mb_unless_adaptive_pagination_is_off"
     ),
-    "max_batch_size": f"{BEHAVIOUR}::test_max_batch_size_is_what_a_page_asks_for",
-    "force_gc": f"{BEHAVIOUR}::test_force_gc_collects_garbage_after_each_batch",
+    "max_batch_size": f"{PACE}::test_max_batch_size_is_what_a_page_asks_for",
+    "force_gc": f"{PACE}::test_force_gc_collects_garbage_after_each_batch",
     "memory_limit_mb": (
-        f"{BEHAVIOUR}::"
-        "test_pages_shrink_to_min_batch_size_above_memory_limit_mb_unless_adaptive_pagination_is_off"
+        f"{PACE}::test_pages_shrink_to_min_batch_size_above_memory_limit_mb_unless_adaptive_pagination_is_off"
     ),
     # Runs
     "sync_queue": f"{QUEUES}::test_each_kind_of_run_waits_under_the_name_its_setting_gives",
