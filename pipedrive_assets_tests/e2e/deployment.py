@@ -63,6 +63,7 @@ class Deployment:
 def deployed(home: Path, sandbox: Sandbox, **variables: str) -> Iterator[Deployment]:
     """A webserver, daemon and code server for ``sandbox``; ended by their own process group."""
     shutil.copy(ROOT / "dagster_home" / "dagster.yaml", home)
+    shutil.copy(ROOT / "workspace.yaml", home)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -83,7 +84,8 @@ def deployed(home: Path, sandbox: Sandbox, **variables: str) -> Iterator[Deploym
     with (home / "dev.log").open("w") as log:
         process = subprocess.Popen(
             [str(Path(sys.executable).parent / "dagster"), "dev", "--host", "127.0.0.1", "--port", str(port)],
-            cwd=ROOT,
+            # Not in the checkout: Dagster prefers a developer's .env there, with a real account, to ``env``.
+            cwd=home,
             env=env,
             stdout=log,
             stderr=subprocess.STDOUT,
