@@ -73,7 +73,7 @@ class PipedriveSettings(Schedules, Runs, Memory, Errors, Budget, Scope, Storage,
         storage = Path(values.get("dagster_home") or "dagster_home").expanduser().absolute() / "storage"
         domain = values.get("company_domain")
         places = {
-            "warehouse": str(storage / "pipedrive.duckdb"),
+            "warehouse": str(storage / "warehouse.duckdb"),
             "state_url": f"sqlite:///{storage / 'pipedrive_state.db'}",
             "base_url": f"https://{domain}.pipedrive.com" if domain else _DEFAULT_HOST,
         }

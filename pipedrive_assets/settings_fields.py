@@ -122,7 +122,7 @@ class Storage(BaseModel):
 
     warehouse: str = setting(
         "",
-        "DuckDB file, or any string DuckDB can ATTACH. Without it pipedrive.duckdb in $DAGSTER_HOME/storage"
+        "DuckDB file, or any string DuckDB can ATTACH. Without it warehouse.duckdb in $DAGSTER_HOME/storage"
         " (./dagster_home/storage where DAGSTER_HOME is not set).",
         repr=False,  # may hold a password, as may the state's address
     )

@@ -87,7 +87,7 @@ def _entity(spec: EntitySpec) -> str:
     columns = [_column(column, spec, references.get(column.name)) for column in spec.columns]
     if spec.custom_fields:
         columns.append(
-            ("`custom_fields`", "JSON", "Custom fields by their 40-character keys; named columns in `crm`")
+            ("`custom_fields`", "JSON", "Custom fields by their 40-character keys, unset ones left out")
         )
     return "\n\n".join(
         (

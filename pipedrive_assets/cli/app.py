@@ -52,8 +52,8 @@ class Commands(click.Group):
         """Run the command; an error becomes one line for people and, with ``--json``, one object."""
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click knows what to do, also where a pager or `head` has gone away
         except PipedriveException as error:
             _fail(ctx, error)
         except Exception as error:

@@ -8,6 +8,7 @@ import click
 
 from pipedrive_assets.catalog import CATALOG, resolve_entities
 from pipedrive_assets.cli.output import Output, json_option, shown
+from pipedrive_assets.defs.known_budget import last_header_limit
 from pipedrive_assets.defs.pricing import plan_schedules, span
 from pipedrive_assets.redaction import redact_value
 from pipedrive_assets.settings import PipedriveSettings, load_settings, variables
@@ -21,7 +22,7 @@ from pipedrive_assets.settings_problems import is_secret
 def config(output: Output, only_entities: bool) -> None:
     """Show the settings in force, the enabled entities, and what the schedules cost a day."""
     settings = load_settings()
-    plan = plan_schedules(settings)
+    plan = plan_schedules(settings, header_limit=last_header_limit(settings))
     enabled = resolve_entities(settings.enabled_entities)
     warnings = [*settings.warnings, *plan.warnings]
     if output.as_json:

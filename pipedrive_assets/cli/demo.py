@@ -114,7 +114,7 @@ def demo_settings(folder: Path, url: str, token: str) -> PipedriveSettings:
     return PipedriveSettings(
         token=SecretStr(token),
         base_url=url,
-        warehouse=str(folder / "pipedrive.duckdb"),
+        warehouse=str(folder / "warehouse.duckdb"),
         state_url=f"sqlite:///{folder / 'state.db'}",
     )
 

@@ -1,6 +1,7 @@
 """Puts the definitions together: the one place where Dagster's objects are made, for production and tests.
 
-Building reads settings and the catalog and nothing else: no network, no files, no token needed.
+Building reads settings, the catalog and, where there is one, the state store: no network, no new files, no
+token needed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pipedrive_assets.defs.account import account
 from pipedrive_assets.defs.checks import build_entity_checks
 from pipedrive_assets.defs.entities import build_entity_asset
 from pipedrive_assets.defs.jobs import build_jobs
+from pipedrive_assets.defs.known_budget import last_header_limit
 from pipedrive_assets.defs.partitions import Calendar, Granularity
 from pipedrive_assets.defs.pricing import plan_schedules
 from pipedrive_assets.defs.resources import build_resources
@@ -39,7 +41,7 @@ def build_defs(
     """
     settings = load_settings() if settings is None else settings
     calendar = calendar_of(settings)
-    plan = plan_schedules(settings)
+    plan = plan_schedules(settings, header_limit=last_header_limit(settings))
     if settings.token is not None:
         # Without a token no schedule runs, and nobody needs to be warned of its interval.
         for line in plan.warnings:

@@ -34,11 +34,12 @@ _ADDED_COLUMNS = (
     ("_is_deleted", "BOOLEAN", "Whether the record is gone from Pipedrive"),
     ("_deleted_at", "TIMESTAMP", "When it was deleted, or found to be gone (UTC)"),
     ("_deleted_reason", "VARCHAR", "`deleted` on evidence, else `gone`"),
-    ("_merged_into", "VARCHAR", "Key of the record it was merged into"),
+    ("_merged_into", "BIGINT", "Key of the record it was merged into"),
     ("_observed_at", "TIMESTAMP", "Server time just before the request that showed this version (UTC)"),
     ("_synced_at", "TIMESTAMP", "When this version was written (UTC)"),
     ("_source", "VARCHAR", "Who asked: schedule, manual, backfill, cli, …"),
     ("_run_id", "VARCHAR", "The run that wrote this version"),
+    ("_row_hash", "UBIGINT", "Hash of the version, to tell changed rows from unchanged ones"),
 )
 
 

@@ -155,7 +155,7 @@ def test_dagster_home_is_where_warehouse_and_state_lie(cli: Cli, tmp_path: Path)
         home = tmp_path / name
         assert cli("sync-entities", "--entity", "users", home=home).exit_code == 0
         found = {path.name for path in (home / "storage").iterdir()}
-        assert {"pipedrive.duckdb", "pipedrive_state.db"} <= found
+        assert {"warehouse.duckdb", "pipedrive_state.db"} <= found
 
 
 @pytest.mark.parametrize("seconds", [2, 9])

@@ -159,10 +159,10 @@ def test_an_empty_value_counts_as_not_set_but_for_the_entities():
 def test_storage_lies_below_dagster_home_and_is_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = load_settings({"DAGSTER_HOME": "/srv/dagster"})
-    assert settings.warehouse == "/srv/dagster/storage/pipedrive.duckdb"
+    assert settings.warehouse == "/srv/dagster/storage/warehouse.duckdb"
     assert settings.state_url == "sqlite:////srv/dagster/storage/pipedrive_state.db"
     here = load_settings({})
-    assert Path(here.warehouse) == tmp_path / "dagster_home" / "storage" / "pipedrive.duckdb"
+    assert Path(here.warehouse) == tmp_path / "dagster_home" / "storage" / "warehouse.duckdb"
     assert here.storage_dir == tmp_path / "dagster_home" / "storage"
     assert list(tmp_path.iterdir()) == []
     own = load_settings({"PIPEDRIVE_WAREHOUSE": "lake.duckdb", "PIPEDRIVE_STATE_URL": "postgresql://x/y"})

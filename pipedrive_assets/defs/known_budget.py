@@ -1,0 +1,40 @@
+"""The daily budget that Pipedrive last named for the token, to price schedules against the real one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from pipedrive_assets.clock import SystemClock
+from pipedrive_assets.exceptions import PipedriveStateException
+from pipedrive_assets.settings import PipedriveSettings
+
+
+def last_header_limit(settings: PipedriveSettings) -> int | None:
+    """Tokens a day by the last response header; None before the first answer.
+
+    Reads the state store if there is one; never creates it, and never fails: definitions must load, and
+    whoever spends tokens opens the store again and says what is wrong with it.
+    """
+    if settings.token is None or not _exists(settings.state_url):
+        return None
+    # Imported late: loading definitions without a token needs none of it.
+    from pipedrive_assets.api.auth import token_fingerprint
+    from pipedrive_assets.state.store import StateStore
+
+    try:
+        with StateStore.open(settings.state_url, clock=SystemClock()) as state:
+            account = state.account_of(token_fingerprint(settings.token.get_secret_value()))
+            return None if account is None else state.ledger(str(account.company_id)).day().header_limit
+    except PipedriveStateException:
+        return None
+
+
+def _exists(url: str) -> bool:
+    try:
+        database = make_url(url).database
+    except ArgumentError:
+        return False
+    return bool(database) and Path(str(database)).exists()
