@@ -3,8 +3,12 @@
 SQL's MERGE has no key to lean on here: it inserts two new rows of one id both, lets a later older row win,
 and never updates where a time is NULL. So a batch is deduplicated by key and compared with the table by key
 and row hash first; the counts come from there; then the changed rows are deleted, and new and changed ones
-inserted. A row is newer by (update time, NULL before all others; then ``_observed_at``). All of it runs in
-the caller's transaction, on a connection that has the batch registered as ``incoming``.
+inserted. All of it runs in the caller's transaction, on a connection that has the batch registered as
+``incoming``.
+
+Of two rows of one key the one with the later update time is newer. Where they are equal, or where one of
+them has no time (never set, or one that could not be read), the row seen later is: what Pipedrive answered
+last is not thrown away because its time is missing.
 """
 
 from __future__ import annotations
@@ -56,22 +60,41 @@ def classify(
     ``verdict`` has the key, the position of the newest row of that key, its hash and what becomes of it.
     """
     key = identifiers(spec.key)
+    # Within a batch "the row seen later" is no order yet: a row without a time can lie between two that
+    # have one. It takes the newest time that was seen before it.
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE staged AS
-        SELECT
-            {_POSITION},
-            {key},
-            {_changed_at(spec, "incoming")} AS changed_at,
-            {_observed_at("incoming")} AS observed_at,
-            {_row_hash(spec)} AS row_hash
-        FROM incoming
+        WITH seen AS (
+            SELECT
+                {_POSITION},
+                {key},
+                {_changed_at(spec, "incoming")} AS changed_at,
+                {_observed_at("incoming")} AS observed_at,
+                {_row_hash(spec)} AS row_hash
+            FROM incoming
+        ), ranked AS (
+            SELECT
+                *,
+                coalesce(
+                    changed_at,
+                    max(changed_at) OVER (
+                        PARTITION BY {key} ORDER BY observed_at, {_POSITION}
+                        ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+                    ),
+                    {_ALWAYS}
+                ) AS ranked_at
+            FROM seen
+        )
+        SELECT * EXCLUDE (ranked_at)
+        FROM ranked
         QUALIFY row_number() OVER (
-            PARTITION BY {key} ORDER BY changed_at DESC, observed_at DESC, {_POSITION} DESC
+            PARTITION BY {key} ORDER BY ranked_at DESC, observed_at DESC, {_POSITION} DESC
         ) = 1
         """
     )
     if table_exists:
+        stored_at = _changed_at(spec, "stored")
         source = (
             f"staged LEFT JOIN {data_table(spec.name)} AS stored ON {_same_key(spec, 'staged', 'stored')}"
         )
@@ -79,8 +102,9 @@ def classify(
             CASE
                 WHEN stored.{identifier(spec.key[0])} IS NULL THEN 'created'
                 WHEN stored._row_hash = staged.row_hash THEN 'unchanged'
-                WHEN (staged.changed_at, staged.observed_at)
-                     < ({_changed_at(spec, "stored")}, {_observed_at("stored")}) THEN 'stale'
+                WHEN staged.changed_at < {stored_at} THEN 'stale'
+                WHEN staged.changed_at > {stored_at} THEN 'updated'
+                WHEN staged.observed_at < {_observed_at("stored")} THEN 'stale'
                 ELSE 'updated'
             END
         """
@@ -190,8 +214,8 @@ def _same_key(spec: EntitySpec, left: str, right: str) -> str:
 
 def _changed_at(spec: EntitySpec, table: str) -> str:
     if spec.update_column is None:
-        return _ALWAYS
-    return f"coalesce(CAST({table}.{identifier(spec.update_column)} AS TIMESTAMP), {_ALWAYS})"
+        return "CAST(NULL AS TIMESTAMP)"
+    return f"CAST({table}.{identifier(spec.update_column)} AS TIMESTAMP)"
 
 
 def _observed_at(table: str) -> str:

@@ -78,9 +78,28 @@ def test_an_older_row_never_overwrites_a_newer_one(warehouse: Warehouse) -> None
     assert stored(warehouse, DEALS)[0]["title"] == "new"
 
 
-def test_a_row_without_a_time_is_older_than_one_with_a_time(warehouse: Warehouse) -> None:
-    warehouse.commit(batch(DEALS, {"id": 1, "title": "timed", "update_time": at(-(10**8))}))
-    assert warehouse.commit(batch(DEALS, {"id": 1, "title": "untimed", "_observed_at": at(9)})).stale == 1
+def test_a_row_whose_time_was_lost_is_newer_where_it_was_seen_later(warehouse: Warehouse) -> None:
+    warehouse.commit(batch(DEALS, {"id": 1, "title": "a", "update_time": at(1), "_observed_at": at(5)}))
+    assert warehouse.commit(batch(DEALS, {"id": 1, "title": "b", "_observed_at": at(4)})).stale == 1
+    assert warehouse.commit(batch(DEALS, {"id": 1, "title": "c", "_observed_at": at(6)})).updated == 1
+    assert stored(warehouse, DEALS)[0]["title"] == "c"
+
+
+def test_a_row_that_has_its_time_again_is_newer_where_it_was_seen_later(warehouse: Warehouse) -> None:
+    warehouse.commit(batch(DEALS, {"id": 1, "title": "untimed", "_observed_at": at(5)}))
+    timed = {"id": 1, "title": "timed", "update_time": at(1)}
+    assert warehouse.commit(batch(DEALS, {**timed, "_observed_at": at(4)})).stale == 1
+    assert warehouse.commit(batch(DEALS, {**timed, "_observed_at": at(6)})).updated == 1
+
+
+def test_in_a_batch_a_row_without_a_time_is_as_new_as_what_was_seen_before_it(warehouse: Warehouse) -> None:
+    rows = [
+        {"id": 1, "title": "old but seen last", "update_time": at(1), "_observed_at": at(3)},
+        {"id": 1, "title": "untimed", "_observed_at": at(2)},
+        {"id": 1, "title": "timed", "update_time": at(2), "_observed_at": at(1)},
+    ]
+    assert warehouse.commit(batch(DEALS, *rows)) == MergeCounts(created=1)
+    assert [row["title"] for row in stored(warehouse, DEALS)] == ["untimed"]
 
 
 def test_rows_without_times_are_ordered_by_when_they_were_seen(warehouse: Warehouse) -> None:
@@ -92,9 +111,9 @@ def test_rows_without_times_are_ordered_by_when_they_were_seen(warehouse: Wareho
 
 def test_two_new_rows_of_one_key_in_a_batch_are_one_row(warehouse: Warehouse) -> None:
     rows = [
+        {"id": 1, "title": "untimed"},
         {"id": 1, "title": "newest", "update_time": at(3)},
         {"id": 1, "title": "older", "update_time": at(2)},
-        {"id": 1, "title": "untimed"},
     ]
     assert warehouse.commit(batch(DEALS, *rows)) == MergeCounts(created=1)
     assert [row["title"] for row in stored(warehouse, DEALS)] == ["newest"]
@@ -234,16 +253,31 @@ versions = st.fixed_dictionaries(
 )
 
 
-def order(row: dict[str, Any]) -> tuple[bool, int, int]:
-    return row["update_time"] is not None, row["update_time"] or 0, row["_observed_at"]
+def is_stale(row: dict[str, Any], old: dict[str, Any]) -> bool:
+    times = row["update_time"], old["update_time"]
+    if None in times or times[0] == times[1]:
+        return bool(row["_observed_at"] < old["_observed_at"])
+    return bool(times[0] < times[1])
+
+
+def newest_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Rows of one key as they were seen; one without a time takes the newest time before it."""
+    best, rank, newest_time = rows[0], (-1, -1), -1
+    for row in sorted(rows, key=lambda each: each["_observed_at"]):  # stable: ties stay in batch order
+        time = row["update_time"]
+        newest_time = max(newest_time, -1 if time is None else time)
+        its_rank = (newest_time if time is None else time, row["_observed_at"])
+        if its_rank >= rank:
+            best, rank = row, its_rank
+    return best
 
 
 def model_merge(table: dict[int, dict[str, Any]], rows: list[dict[str, Any]]) -> MergeCounts:
     """The same rules, one row at a time."""
-    newest: dict[int, dict[str, Any]] = {}
+    by_key: dict[int, list[dict[str, Any]]] = {}
     for row in rows:
-        if row["id"] not in newest or order(row) >= order(newest[row["id"]]):
-            newest[row["id"]] = row
+        by_key.setdefault(row["id"], []).append(row)
+    newest = {key: newest_of(of_key) for key, of_key in by_key.items()}
     fates = dict.fromkeys(("created", "updated", "unchanged", "stale"), 0)
     for key, row in newest.items():
         old = table.get(key)
@@ -252,7 +286,7 @@ def model_merge(table: dict[int, dict[str, Any]], rows: list[dict[str, Any]]) ->
         elif (row["title"], row["update_time"]) == (old["title"], old["update_time"]):
             fate = "unchanged"
         else:
-            fate = "stale" if order(row) < order(old) else "updated"
+            fate = "stale" if is_stale(row, old) else "updated"
         fates[fate] += 1
         if fate in ("created", "updated"):
             table[key] = row
