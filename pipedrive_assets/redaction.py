@@ -24,7 +24,13 @@ _SENSITIVE_KEY = re.compile(rf"(?:^|[_-])(?:{_NAMES})$", re.IGNORECASE)
 _PATTERNS = (
     # Authorization: Bearer …, also alone.
     re.compile(r"(?P<keep>\b(?:bearer|basic)\s+)(?P<secret>[A-Za-z0-9._~+/=-]{6,})", re.IGNORECASE),
-    # ?api_token=…, x-api-token: …, "token": "…"; the value ends at a space, quote, comma, & or bracket.
+    # password='…', "token": "…": a quoted value ends at its quote, whatever is in it.
+    re.compile(
+        rf"(?P<keep>(?<![A-Za-z0-9])(?:{_NAMES})[\"']?\s*[=:]\s*(?P<quote>[\"']))"
+        r"(?P<secret>(?:\\.|(?!(?P=quote))[^\\\n])+)(?=(?P=quote))",
+        re.IGNORECASE,
+    ),
+    # ?api_token=…, x-api-token: …; the value ends at a space, quote, comma, & or bracket.
     re.compile(
         rf"(?P<keep>(?<![A-Za-z0-9])(?:{_NAMES})[\"']?\s*[=:]\s*[\"']?)(?!\s)(?P<secret>[^\s\"'&,;)}}\]]+)",
         re.IGNORECASE,

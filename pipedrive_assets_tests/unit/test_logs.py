@@ -190,3 +190,20 @@ def test_a_stream_gets_the_packages_events_from_its_level_on():
         logging.getLogger("pipedrive_assets").removeHandler(handler)
     assert stream.getvalue().count("\n") == 1
     assert "WARNING loud token=***" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "host=x password='first second' port=1",
+        'host=x password="first second" port=1',
+        r"host=x password='fir\'st second' port=1",
+        """{"password": "first, 'second'", "port": 1}""",
+    ],
+)
+def test_a_quoted_password_is_masked_up_to_its_closing_quote(text: str) -> None:
+    told = redact(text)
+    assert MASK in told
+    assert "port" in told
+    assert "fir" not in told
+    assert "second" not in told
