@@ -74,6 +74,10 @@ class CircuitBreaker:
             )
         )
 
+    def abandon(self) -> None:
+        """The request was not made after all: if it was the probe, the next who asks makes it."""
+        self._report(self._store.release(_owner(), now=self._clock.time()))
+
     def snapshot(self) -> BreakerSnapshot:
         """The breaker's state, for those who only want to look."""
         return self._store.snapshot()

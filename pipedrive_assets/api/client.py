@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
@@ -23,6 +23,7 @@ from pipedrive_assets.api.error_handler import Accepted, Failed, PipedriveErrorH
 from pipedrive_assets.api.rate_limit import PipedriveRateLimitManager
 from pipedrive_assets.api.response import ApiResponse
 from pipedrive_assets.api.retry import Backoff
+from pipedrive_assets.api.round_trips import Trip
 from pipedrive_assets.api.server_clock import ServerClock
 from pipedrive_assets.api.transport import Answer, Transport
 from pipedrive_assets.catalog.spec import Version
@@ -55,6 +56,7 @@ class _Call:
     lane: Lane
     deadline: float
     context: ErrorContext
+    rows_at: Sequence[str]
 
 
 @dataclass(slots=True)
@@ -106,12 +108,14 @@ class PipedriveClient:
         entity: str | None = None,
         lane: Lane,
         deadline: float | None = None,
+        rows_at: Sequence[str] = (),
     ) -> ApiResponse:
         """Make one call, with as many attempts as the error policy allows.
 
         ``path`` comes without ``/api/v2``; ``cost`` is the published price in tokens, over which the setting
         ``token_costs`` prevails. The call with all its waits ends before ``deadline`` (monotonic seconds) and
-        within the configured time per call, whichever is earlier.
+        within the configured time per call, whichever is earlier. ``rows_at`` names the keys under which a
+        list's rows must be, as in :meth:`PipedriveErrorHandler.judge_answer`.
 
         Errors raised: ``PipedriveApiException`` and its children for error answers, of which
         ``PipedriveRateLimitException`` also before anything is sent; ``PipedriveConnectionException`` for
@@ -129,6 +133,7 @@ class PipedriveClient:
             lane=lane,
             deadline=own_deadline if deadline is None else min(deadline, own_deadline),
             context=ErrorContext(entity=entity, endpoint=endpoint, method=method),
+            rows_at=rows_at,
         )
         return self._attempts(call)
 
@@ -142,10 +147,19 @@ class PipedriveClient:
         entity: str | None = None,
         lane: Lane,
         deadline: float | None = None,
+        rows_at: Sequence[str] = (),
     ) -> ApiResponse:
         """:meth:`request` with ``GET``."""
         return self.request(
-            "GET", version, path, params=params, cost=cost, entity=entity, lane=lane, deadline=deadline
+            "GET",
+            version,
+            path,
+            params=params,
+            cost=cost,
+            entity=entity,
+            lane=lane,
+            deadline=deadline,
+            rows_at=rows_at,
         )
 
     def identity(self, *, lane: Lane = Lane.INCREMENTAL) -> AccountIdentity:
@@ -207,6 +221,14 @@ class PipedriveClient:
     def _attempt(self, call: _Call, effort: _Effort) -> Accepted | Failed:
         """One way through breaker, rate limit, HTTP and judgement; settled also when it is interrupted."""
         self._breaker.before_request()
+        try:
+            return self._admitted(call, effort)
+        except BaseException:
+            # No outcome to report: refused by the rate limit, or interrupted. Let somebody else probe.
+            self._breaker.abandon()
+            raise
+
+    def _admitted(self, call: _Call, effort: _Effort) -> Accepted | Failed:
         permit = self._limiter.acquire(call.cost, call.endpoint, call.lane, call.deadline)
         sent = self._clock.monotonic()
         effort.wait_seconds += permit.wait_seconds
@@ -224,6 +246,7 @@ class PipedriveClient:
                 charged=charged,
                 headers=None if answer is None else answer.headers,
                 server_time=None if answer is None else _date(answer),
+                trip=None if answer is None else Trip(answer.sent, answer.answered, answer.warm),
             )
         seconds = self._clock.monotonic() - sent
         effort.tokens += charged
@@ -245,7 +268,9 @@ class PipedriveClient:
             return self._errors.judge_failure(failure, context=context)
         if (date := _date(answer)) is not None:
             self._server_clock.observe(date, sent=answer.sent, received=answer.received)
-        return self._errors.judge_answer(answer, context=context, url=self._transport.url(call.path))
+        return self._errors.judge_answer(
+            answer, context=context, url=self._transport.url(call.path), rows_at=call.rows_at
+        )
 
     def _report(self, outcome: Accepted | Failed) -> None:
         """Tell those who guard the next request, of this process or another."""
@@ -274,6 +299,7 @@ class PipedriveClient:
             wait_seconds=effort.wait_seconds,
             seconds=effort.seconds,
             bytes=answer.wire_bytes,
+            server_time_known=self._server_clock.known,
         )
 
     @staticmethod

@@ -9,7 +9,7 @@ breaker.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -52,7 +52,7 @@ class Failure(StrEnum):
     MAINTENANCE = "maintenance"
     """503."""
     MANGLED = "mangled"
-    """A 2xx whose body is not the JSON object it should be."""
+    """A 2xx whose body is not the JSON object it should be, or lacks the rows it was asked for."""
     UNSENT = "unsent"
     """No connection: the name is unknown, the connection refused or not made in time."""
     LOST = "lost"
@@ -141,11 +141,19 @@ class PipedriveErrorHandler:
     def __init__(self, backoff: Backoff) -> None:
         self._backoff = backoff
 
-    def judge_answer(self, answer: Answer, *, context: ErrorContext, url: str) -> Accepted | Failed:
-        """Classify a complete answer (reference sections 2.5, 3.2, 3.3)."""
+    def judge_answer(
+        self, answer: Answer, *, context: ErrorContext, url: str, rows_at: Sequence[str] = ()
+    ) -> Accepted | Failed:
+        """Classify a complete answer (reference sections 2.5, 3.2, 3.3).
+
+        ``rows_at`` names the keys that lead to the rows of a list. An answer without them is mangled: to take
+        it for an empty list would declare everything deleted. Null stands for an empty list (section 3.1).
+        """
         if not 200 <= answer.status < 300:
             return _refused(answer.status, answer, answer.body, context, url)
         if not answer.body:
+            if context.method != "DELETE":
+                return _mangled(answer, context, url, "is empty")
             return Accepted(answer, payload={})
         try:
             payload = orjson.loads(answer.body)
@@ -155,6 +163,9 @@ class PipedriveErrorHandler:
             return _mangled(answer, context, url, "is not a JSON object")
         if payload.get("success") is False:
             return _refused(_status_within(payload), answer, payload, context, url)
+        missing = _missing(payload, rows_at)
+        if missing is not None:
+            return _mangled(answer, context, url, f"has no {missing!r}")
         return Accepted(answer, payload)
 
     def judge_failure(self, failure: requests.RequestException, *, context: ErrorContext) -> Failed:
@@ -208,6 +219,18 @@ def _mangled(answer: Answer, context: ErrorContext, url: str, complaint: str) ->
         context=context,
     )
     return Failed(error, RULES[Failure.MANGLED], answer)
+
+
+def _missing(payload: Mapping[str, Any], keys: Sequence[str]) -> str | None:
+    """The first of the nested ``keys`` that is absent; what is no object lacks none."""
+    place: Any = payload
+    for key in keys:
+        if not isinstance(place, Mapping):
+            return None
+        if key not in place:
+            return key
+        place = place[key]
+    return None
 
 
 def _status_within(payload: Mapping[str, Any]) -> int:

@@ -61,8 +61,9 @@ class Page:
 
     ``next`` is None when, and only when, the API said that there is no more. ``rows`` may be empty although
     more follow: a page that overlapped with rows already delivered. ``server_time`` and ``requested_at`` are
-    on the server's clock (UTC); ``limit`` is what was asked for, 0 where the list takes no limit. The costs
-    are those of :class:`~pipedrive_assets.api.response.ApiResponse`.
+    on the server's clock (UTC), but mere guesses where ``server_time_known`` is False; ``limit`` is what
+    was asked for, 0 where the list takes no limit. The costs are those of
+    :class:`~pipedrive_assets.api.response.ApiResponse`.
     """
 
     rows: list[dict[str, Any]] = field(repr=False)
@@ -75,3 +76,4 @@ class Page:
     wait_seconds: float
     seconds: float
     limit: int
+    server_time_known: bool = True

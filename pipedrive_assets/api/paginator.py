@@ -48,6 +48,7 @@ class PipedrivePaginator:
                 rows=step.rows,
                 next=step.next,
                 server_time=response.server_time,
+                server_time_known=response.server_time_known,
                 requested_at=response.requested_at_server,
                 tokens=response.tokens,
                 requests=response.requests,
@@ -80,6 +81,7 @@ class PipedrivePaginator:
                 entity=request.entity,
                 lane=request.lane,
                 deadline=request.deadline,
+                rows_at=("data",) if stream.rows_key is None else ("data", stream.rows_key),
             )
         except PipedriveApiException as error:
             if token.cursor is None or error.status != 400:
@@ -135,7 +137,7 @@ def _advance(walk: Walk, request: ListRequest, token: PageToken, limit: int, res
 
 
 def _rows(request: ListRequest, response: ApiResponse) -> list[dict[str, Any]]:
-    """The rows of an answer; an empty v1 list may be ``data: null`` (reference section 3.1)."""
+    """The rows of an answer, known to have some; an empty v1 list may be null (reference section 3.1)."""
     data, key = response.data, request.stream.rows_key
     if key is not None and isinstance(data, Mapping):
         data = data.get(key)

@@ -2,6 +2,12 @@
 
 Both are one transaction in the state store, so that all threads and processes of a token share them. The
 thread then sleeps until its slot. After the answer the reservation is settled against the headers.
+
+Invariant: a request leaves only if, of those that may have arrived at the server within the window before it
+or later, fewer than the limit are left. An unanswered request counts from its slot, one that has been under
+way for longer than a window counts as arriving now, an answered one from the latest moment at which it can
+have arrived (:mod:`~pipedrive_assets.api.round_trips`). At constant latency that is the slot itself, so that
+caution costs no throughput; half of the margin is left for what varies within it.
 """
 
 from __future__ import annotations
@@ -20,16 +26,23 @@ from pipedrive_assets.api.limit_policy import (
     is_search,
     nothing_held_back,
 )
+from pipedrive_assets.api.round_trips import RoundTrips, Trip
 from pipedrive_assets.clock import Clock
 from pipedrive_assets.exceptions import ErrorContext, PipedriveRateLimitException
 from pipedrive_assets.logs import get_logger, log_event
 from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.state.lanes import Lane
-from pipedrive_assets.state.ledger import DayState, Refusal, Reservation
+from pipedrive_assets.state.ledger import Allowance, DayState, Refusal, Reservation
 from pipedrive_assets.state.store import StateStore
-from pipedrive_assets.state.window import BurstWindow
+from pipedrive_assets.state.window import WINDOW_SECONDS, BurstWindow
 
 _log = get_logger(__name__)
+
+_CONNECTING_SECONDS = 10.0
+"""A request that left longer ago has arrived or never will: the server is at work, or the process dead."""
+
+_DEADLINE_RESERVE_SECONDS = 0.5
+"""A slot nearer to the deadline is not worth the wait: no answer would come in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +101,8 @@ class PipedriveRateLimitManager:
         self._policy = LimitPolicy.from_settings(settings)
         self._clock = clock
         self._hold_back = hold_back
+        self._round_trips = RoundTrips()
+        self._last_compared = 0.0
         self._window = store.window(token_key)
         self._search_window = store.window(f"{token_key}:search")
         self._ledger = store.ledger(account or f"token:{token_key[:16]}")
@@ -112,6 +127,7 @@ class PipedriveRateLimitManager:
             while True:
                 wait = permit.slot_at - self._clock.time()
                 self._clock.sleep(wait)
+                # Without a sleep the slot was booked a moment ago, with all that is known.
                 if self._still_good(permit, slept=wait > 0):
                     return replace(permit, wait_seconds=self._clock.monotonic() - started)
                 permit = self._rebook(permit, deadline)
@@ -126,12 +142,15 @@ class PipedriveRateLimitManager:
         charged: int,
         headers: Mapping[str, str] | None = None,
         server_time: datetime | None = None,
+        trip: Trip | None = None,
     ) -> None:
         """Book what the request cost, and learn from the answer's headers and ``Date`` if there are any.
 
-        A token remainder of zero ends the day for every process.
+        A token remainder of zero ends the day for every process. Without a ``trip`` (no answer) the request
+        may have arrived up to now.
         """
         seen = LimitHeaders.read(headers or {})
+        arrived_by = self._arrived_by(permit, trip)
         with self._store.transaction():
             self._ledger.settle(
                 permit.reservation.reservation_id,
@@ -140,7 +159,10 @@ class PipedriveRateLimitManager:
                 server_time=server_time,
             )
             # The headers of a search may speak of its own window: they teach nothing about the general one.
-            strangers = 0 if permit.search else self._learn_window(seen)
+            strangers = 0 if permit.search else self._learn_window(seen, permit, arrived_by)
+            if self._policy.enabled:
+                for window in self._windows(permit.search):
+                    window.postpone(permit.slot_at, arrived_by - self._policy.margin_seconds / 2)
         if strangers:
             log_event(_log, "burst_window_shared", logging.DEBUG, others=strangers)
 
@@ -191,11 +213,14 @@ class PipedriveRateLimitManager:
         return Permit(outcome, endpoint, lane, search)
 
     def _rebook(self, permit: Permit, deadline: float | None) -> Permit:
-        """Take a later slot, because the booked one was missed or a pause was put on it."""
+        """Take a later slot, because the booked one was missed, filled up, or a pause was put on it."""
         with self._store.transaction():
+            if self._still_good(permit, slept=True):
+                # Another that woke with this one has made room by moving away.
+                return permit
             state = self._ledger.day()
             if state.exhausted:
-                refusal = Refusal(self._allowed(permit.lane, state), state)
+                refusal = Refusal(self._allowed(permit.lane, state).own, state)
                 raise self._refused(refusal, permit.reservation.tokens, permit.endpoint, permit.lane)
             if self._policy.enabled:
                 for window in self._windows(permit.search):
@@ -209,7 +234,9 @@ class PipedriveRateLimitManager:
         return replace(permit, reservation=replace(permit.reservation, slot_at=slot_at))
 
     def _still_good(self, permit: Permit, *, slept: bool) -> bool:
-        """Whether the slot still stands: not missed, and no pause or end of the day came during the sleep.
+        """Whether the slot still stands: not missed, and nothing came during the sleep that forbids it.
+
+        That is a pause, the end of the day, or news that earlier requests arrived within the slot's window.
 
         A thread that woke too late for its slot, on a busy machine, would send into a window that others have
         filled since. The margin is what the window can take, and the way to the server needs half of it.
@@ -219,11 +246,34 @@ class PipedriveRateLimitManager:
             return False
         if not slept:
             return True
-        return self._window.state().not_before <= permit.slot_at and not self._ledger.day().exhausted
+        state = self._window.state()
+        if state.not_before > permit.slot_at or self._ledger.day().exhausted:
+            return False
+        if not self._policy.enabled:
+            return True
+        margin, slot_at = self._policy.margin_seconds, permit.slot_at
+        limit = state.header_limit or self._policy.burst_limit
+        if not self._window.has_room(slot_at, limit, margin=margin, occupied=self._occupied()):
+            return False
+        return not permit.search or self._search_window.has_room(slot_at, SEARCH_LIMIT, margin=margin)
 
-    def _allowed(self, lane: Lane, state: DayState) -> int:
+    def _occupied(self) -> int:
+        """Requests that left before the window, are not answered, and may therefore arrive within it."""
+        now = self._clock.time()
+        before_window = now - WINDOW_SECONDS - self._policy.margin_seconds
+        return self._ledger.unanswered(after=now - _CONNECTING_SECONDS, until=before_window)
+
+    def _arrived_by(self, permit: Permit, trip: Trip | None) -> float:
+        """The latest moment at which a request may have arrived, less what every one takes; epoch seconds."""
+        now = self._clock.time()
+        if trip is None:
+            return now
+        sent_at = now - (self._clock.monotonic() - trip.sent)
+        return max(permit.slot_at, sent_at + self._round_trips.delay(permit.endpoint, trip))
+
+    def _allowed(self, lane: Lane, state: DayState) -> Allowance:
         held_back = self._hold_back(lane, state.seconds_to_reset)
-        return self._policy.budget(state.header_limit) - held_back
+        return Allowance(self._policy.budget(state.header_limit), held_back)
 
     def _windows(self, search: bool) -> tuple[BurstWindow, ...]:
         return (self._window, self._search_window) if search else (self._window,)
@@ -234,7 +284,9 @@ class PipedriveRateLimitManager:
             return max(self._clock.time(), state.not_before)
         margin = self._policy.margin_seconds
         limit = state.header_limit or self._policy.burst_limit
-        slot_at = max(self._window.next_slot(limit, margin=margin), state.not_before)
+        slot_at = max(
+            self._window.next_slot(limit, margin=margin, occupied=self._occupied()), state.not_before
+        )
         if search:
             slot_at = max(slot_at, self._search_window.next_slot(SEARCH_LIMIT, margin=margin))
         return slot_at
@@ -244,20 +296,30 @@ class PipedriveRateLimitManager:
             for window in self._windows(search):
                 window.book(slot_at)
 
-    def _learn_window(self, seen: LimitHeaders) -> int:
+    def _learn_window(self, seen: LimitHeaders, permit: Permit, arrived_by: float) -> int:
         if seen.window_limit is not None:
             self._window.learn_limit(seen.window_limit)
         if seen.window_remaining is None or not self._policy.enabled:
             return 0
         limit = seen.window_limit or self._window.state().header_limit or self._policy.burst_limit
-        return self._window.count_strangers(limit, seen.window_remaining, margin=self._policy.margin_seconds)
+        if permit.slot_at < self._last_compared:
+            # Overtaken by the answer to a later request: what it tells has been counted already.
+            return 0
+        self._last_compared = permit.slot_at
+        margin = self._policy.margin_seconds
+        return self._window.count_strangers(
+            limit,
+            seen.window_remaining,
+            after=permit.slot_at - WINDOW_SECONDS - 2 * margin,
+            until=arrived_by + margin,
+        )
 
     def _check_deadline(self, slot_at: float, endpoint: str, deadline: float | None) -> None:
         if deadline is None:
             return
         wait = slot_at - self._clock.time()
         left = deadline - self._clock.monotonic()
-        if wait > left:
+        if wait > 0 and wait >= left - _DEADLINE_RESERVE_SECONDS:
             raise PipedriveRateLimitException(
                 f"the next free slot comes in {wait:.1f} s, the call has only {max(0.0, left):.1f} s left",
                 kind="burst",

@@ -14,7 +14,10 @@ class ApiResponse:
 
     ``server_time`` is the ``Date`` of the answer (UTC), ``requested_at_server`` a moment on the server's
     clock that is never later than the one at which the request was sent: whatever the answer shows was true
-    then or after. ``tokens`` are what was charged, ``requests`` what was sent, ``retries`` all but the first;
+    then or after. Both are guesses by this machine's clock, which may be hours off, where
+    ``server_time_known`` is False: neither this answer nor one before it had a ``Date``.
+
+    ``tokens`` are what was charged, ``requests`` what was sent, ``retries`` all but the first;
     ``wait_seconds`` went to the rate limit and to back-off, ``seconds`` to HTTP; ``bytes`` is the size of the
     body on the wire.
     """
@@ -30,6 +33,7 @@ class ApiResponse:
     wait_seconds: float
     seconds: float
     bytes: int
+    server_time_known: bool = True
 
     @property
     def data(self) -> Any:

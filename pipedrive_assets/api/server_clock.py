@@ -35,6 +35,12 @@ class ServerClock:
                     low, high = narrowed
             self._bounds = low, high
 
+    @property
+    def known(self) -> bool:
+        """Whether any answer has told the server's time."""
+        with self._lock:
+            return self._bounds is not None
+
     def at(self, monotonic: float) -> datetime:
         """The server's time (UTC) at a monotonic moment; by the client's wall clock before any answer."""
         with self._lock:

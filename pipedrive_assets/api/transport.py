@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 
 import orjson
 import requests
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import HTTPError
 
 from pipedrive_assets.api.auth import Auth
@@ -27,14 +29,20 @@ _SHORTEST_TIMEOUT_SECONDS = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete HTTP answer; header names in lower case, ``sent`` and ``received`` in monotonic seconds."""
+    """A complete HTTP answer; header names in lower case.
+
+    ``sent``, ``answered`` (the headers were there) and ``received`` (all was) are monotonic seconds.
+    ``warm``: the connection had been open before.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     wire_bytes: int
     sent: float
+    answered: float
     received: float
+    warm: bool
 
 
 class Transport:
@@ -52,7 +60,7 @@ class Transport:
         self._user_agent = user_agent
         self._timeout_seconds = timeout_seconds
         self._clock = clock
-        self._idle: LifoQueue[requests.Session] = LifoQueue()
+        self._idle: LifoQueue[_Session] = LifoQueue()
 
     def url(self, path: str) -> str:
         """Absolute URL of ``path``, without query."""
@@ -89,6 +97,7 @@ class Transport:
                 stream=True,
             ) as response,
         ):
+            answered = self._clock.monotonic()
             body = self._read(response, deadline)
             return Answer(
                 status=response.status_code,
@@ -96,7 +105,9 @@ class Transport:
                 body=body,
                 wire_bytes=response.raw.tell(),
                 sent=sent,
+                answered=answered,
                 received=self._clock.monotonic(),
+                warm=not session.connected,
             )
 
     def close(self) -> None:
@@ -121,7 +132,7 @@ class Transport:
         return b"".join(chunks)
 
     @contextmanager
-    def _session(self) -> Iterator[requests.Session]:
+    def _session(self) -> Iterator[_Session]:
         try:
             session = self._idle.get_nowait()
         except Empty:
@@ -131,8 +142,8 @@ class Transport:
         finally:
             self._idle.put(session)
 
-    def _new_session(self) -> requests.Session:
-        session = requests.Session()
+    def _new_session(self) -> _Session:
+        session = _Session()
         session.headers.update(
             {"User-Agent": self._user_agent, "Accept": "application/json", "Accept-Encoding": "gzip"}
         )
@@ -141,6 +152,42 @@ class Transport:
         # Proxies and certificate bundles of the environment are honoured, but never for this machine itself.
         session.trust_env = not _is_loopback(self._base_url)
         return session
+
+
+class _Session(requests.Session):
+    """A session that knows whether its last request had to open a connection; for one thread at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._adapter = _WatchedAdapter()
+        self.mount("https://", self._adapter)
+        self.mount("http://", self._adapter)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the last request opened a connection."""
+        return self._adapter.connected
+
+
+class _WatchedAdapter(HTTPAdapter):
+    """Remembers how many connections the pool of the last request had opened before it."""
+
+    _pool: ConnectionPool | None = None
+    _opened = 0
+
+    def get_connection_with_tls_context(self, *args: Any, **named: Any) -> Any:
+        """The pool for a request, as ever."""
+        pool = super().get_connection_with_tls_context(*args, **named)
+        self._pool, self._opened = pool, _opened(pool)
+        return pool
+
+    @property
+    def connected(self) -> bool:
+        return self._pool is not None and _opened(self._pool) > self._opened
+
+
+def _opened(pool: ConnectionPool) -> int:
+    return int(getattr(pool, "num_connections", 0))
 
 
 class _Credentials(AuthBase):

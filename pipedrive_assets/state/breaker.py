@@ -120,6 +120,19 @@ class BreakerStore:
             self._save(connection, after, now)
             return Transition(current, after)
 
+    def release(self, owner: str, *, now: float) -> Transition:
+        """Give an unused probe back: the breaker is open again, with its pause over as it was."""
+        current = self.snapshot()
+        if current.state is not BreakerState.HALF_OPEN or current.probe_owner != owner:
+            return Transition(current, current)
+        with self._database.begin() as connection:
+            current = self._load(connection)
+            if current.state is not BreakerState.HALF_OPEN or current.probe_owner != owner:
+                return Transition(current, current)
+            after = replace(current, state=BreakerState.OPEN, probe_owner=None, probe_expires_at=None)
+            self._save(connection, after, now)
+            return Transition(current, after)
+
     def _load(self, connection: Connection) -> BreakerSnapshot:
         row = connection.execute(_LOAD, {"account": self._account}).one_or_none()
         if row is None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import uuid4
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, literal, select, update
@@ -52,6 +52,12 @@ _DAY = select(
 _ENTRY = select(_entries).where(_entries.c.reservation_id == bindparam("reservation"))
 _DROP_ENTRY = delete(_entries).where(_entries.c.reservation_id == bindparam("reservation"))
 _RESERVE = insert(_entries)
+_UNANSWERED = select(func.count()).where(
+    _entries.c.account == bindparam("account"),
+    _entries.c.reclaimed_tokens.is_(None),
+    _entries.c.slot_at > bindparam("after"),
+    _entries.c.slot_at <= bindparam("until"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +93,33 @@ class DayState:
         """Time until then, by the server's clock."""
         return max(0.0, self.resets_at.timestamp() - self.server_now)
 
-    def available(self, budget: int) -> int:
-        """Tokens a further request may reserve, never negative."""
+    def available(self, budget: int, held_back: int = 0) -> int:
+        """Tokens a further request may reserve, never negative.
+
+        ``held_back`` must be left to others whichever ceiling binds, the budget or the account's limit.
+        """
         if self.exhausted:
             return 0
         free = budget - self.own_spent
         if self.server_limit is not None and self.server_spent is not None:
             free = min(free, self.server_limit - self.server_spent)
-        return max(0, free - self.reserved)
+        return max(0, free - held_back - self.reserved)
 
 
-BudgetRule = Callable[[DayState], int]
-"""How many tokens may be spent in the day at hand."""
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a lane may spend in the day at hand: ``budget`` tokens, of which ``held_back`` are for others."""
+
+    budget: int
+    held_back: int = 0
+
+    @property
+    def own(self) -> int:
+        """Tokens that are the lane's own."""
+        return self.budget - self.held_back
+
+
+BudgetRule = Callable[[DayState], Allowance]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +231,14 @@ class TokenLedger:
                 day = answered_on or day_of(now + self._offset(connection))
                 self._observe(connection, day, seen, now)
 
+    def unanswered(self, *, after: float, until: float) -> int:
+        """How many requests left between two moments (epoch seconds) and have no answer yet."""
+        with self._database.read() as connection:
+            count: int = connection.execute(
+                _UNANSWERED, {"account": self.account, "after": after, "until": until}
+            ).scalar_one()
+        return count
+
     def cancel(self, reservation_id: str) -> None:
         """Give back the tokens of a request that was never sent."""
         with self._database.begin() as connection:
@@ -219,6 +248,11 @@ class TokenLedger:
         """Clear away reservations whose process is gone or whose time is over, each exactly once."""
         with self._database.begin() as connection:
             return reclaim(self._database, connection, self.account, self._clock.time())
+
+    def server_time(self) -> datetime:
+        """What time it is at the server (UTC), by the last ``Date`` seen; before that, this host's."""
+        with self._database.read() as connection:
+            return datetime.fromtimestamp(self._clock.time() + self._offset(connection), UTC)
 
     def learn_server_time(self, server_time: datetime) -> None:
         """Note what an answer that has just come in says about the server's clock."""
@@ -311,5 +345,5 @@ def _refusal(state: DayState, tokens: int, budget: BudgetRule | None) -> Refusal
     if budget is None:
         return Refusal(0, state) if state.exhausted else None
     allowed = budget(state)
-    fits = allowed > 0 and not state.exhausted and tokens <= state.available(allowed)
-    return None if fits else Refusal(allowed, state)
+    fits = allowed.own > 0 and tokens <= state.available(allowed.budget, allowed.held_back)
+    return None if fits else Refusal(allowed.own, state)

@@ -1,14 +1,18 @@
 """The burst window: when the next request may leave, agreed between all threads and processes of a token.
 
 Slots are booked in order and never before an earlier booking, so waiting is first come, first served, and
-one look at the slot ``limit`` places back decides: the requests of any window never exceed its limit.
+one look at the slot ``limit`` places back decides.
+
+The server counts arrivals, and a slot is only when a request leaves. So a slot is moved once it is known that
+its request may have arrived later (:meth:`BurstWindow.postpone`), and who is about to leave looks once more
+whether its window still has room (:meth:`BurstWindow.has_room`). What holds is therefore about arrivals.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from pipedrive_assets.clock import Clock
 from pipedrive_assets.state import tables
@@ -17,8 +21,14 @@ from pipedrive_assets.state.database import Database
 WINDOW_SECONDS = 2.0
 """Length of Pipedrive's rolling window (reference section 2.3)."""
 
-STEPPED_CLOCK_SECONDS = 3600.0
-"""A slot this far ahead was booked before the wall clock was set back; it would block everybody for hours."""
+LONGEST_WAIT_SECONDS = 300.0
+"""How far ahead anybody books. A slot beyond was booked before the wall clock was set back: it is ignored."""
+
+LONGEST_PAUSE_SECONDS = 3600.0
+"""The same for pauses, whose length the server chooses."""
+
+_ROUNDING_SECONDS = 1e-5
+"""Slots that are a window apart to the microsecond must not seem to be nearer."""
 
 PRUNE_EVERY = 32
 """Bookings between two clearings of slots that are long past."""
@@ -44,6 +54,16 @@ _COUNT = select(func.count()).where(
     _slots.c.slot_at <= bindparam("until"),
 )
 _BOOK = insert(_slots)
+_POSTPONE = (
+    update(_slots)
+    .where(
+        _slots.c.slot_id
+        == select(func.min(_slots.c.slot_id))
+        .where(_slots.c.window_key == bindparam("of_window"), _slots.c.slot_at == bindparam("booked"))
+        .scalar_subquery()
+    )
+    .values(slot_at=bindparam("until"))
+)
 _PRUNE = delete(_slots).where(
     _slots.c.window_key == bindparam("window_key"),
     (_slots.c.slot_at < bindparam("past")) | (_slots.c.slot_at > bindparam("horizon")),
@@ -74,13 +94,15 @@ class BurstWindow:
         if row is None:
             return WindowState()
         # A pause beyond any Retry-After comes from a wall clock that was set back since.
-        stepped = row.not_before > self._clock.time() + STEPPED_CLOCK_SECONDS
+        stepped = row.not_before > self._clock.time() + LONGEST_PAUSE_SECONDS
         return WindowState(row.header_limit, 0.0 if stepped else row.not_before)
 
-    def next_slot(self, limit: int, *, margin: float) -> float:
+    def next_slot(self, limit: int, *, margin: float, occupied: int = 0) -> float:
         """When a further request may leave: ``limit`` of them per window, widened by ``margin`` seconds.
 
-        Pauses are not looked at; they are in :meth:`state`.
+        ``occupied`` places are taken by requests that left before the window and may arrive within it; one
+        place always remains, or a server that answers nothing would never be asked again. Pauses are not
+        looked at; they are in :meth:`state`.
         """
         now = self._clock.time()
         with self._database.read() as connection:
@@ -88,19 +110,24 @@ class BurstWindow:
                 _LATEST,
                 {
                     "window_key": self.window_key,
-                    "horizon": now + STEPPED_CLOCK_SECONDS,
-                    "places_back": limit - 1,
+                    "horizon": now + LONGEST_WAIT_SECONDS,
+                    "places_back": max(1, limit - occupied) - 1,
                 },
             ).one()
         slot_at = now if row.last is None else max(now, row.last)
         return slot_at if row.full_since is None else max(slot_at, row.full_since + WINDOW_SECONDS + margin)
+
+    def has_room(self, slot_at: float, limit: int, *, margin: float, occupied: int = 0) -> bool:
+        """Whether a booked slot still stands, now that others may have been postponed into its window."""
+        after = slot_at - WINDOW_SECONDS - margin + _ROUNDING_SECONDS
+        return self._count(after, slot_at) <= max(1, limit - occupied)
 
     def book(self, slot_at: float) -> None:
         """Take a slot that :meth:`next_slot` gave within the same transaction."""
         with self._database.begin() as connection:
             if self._bookings % PRUNE_EVERY == 0:
                 now = self._clock.time()
-                bounds = {"past": now - 10 * WINDOW_SECONDS, "horizon": now + STEPPED_CLOCK_SECONDS}
+                bounds = {"past": now - 10 * WINDOW_SECONDS, "horizon": now + LONGEST_WAIT_SECONDS}
                 connection.execute(_PRUNE, {"window_key": self.window_key, **bounds})
             self._bookings += 1
             connection.execute(_BOOK, {"window_key": self.window_key, "slot_at": slot_at})
@@ -114,6 +141,14 @@ class BurstWindow:
                 )
             )
             connection.execute(delete(_slots).where(_slots.c.slot_id == slot_id))
+
+    def postpone(self, slot_at: float, until: float) -> None:
+        """Move one slot whose request may have arrived as late as ``until``; never to an earlier moment."""
+        if until > slot_at:
+            with self._database.begin() as connection:
+                connection.execute(
+                    _POSTPONE, {"of_window": self.window_key, "booked": slot_at, "until": until}
+                )
 
     def penalize(self, seconds: float) -> None:
         """Let nobody send for ``seconds`` from now; a longer pause already on stays."""
@@ -129,20 +164,24 @@ class BurstWindow:
             if state.header_limit != limit:
                 self._store(connection, WindowState(limit, state.not_before))
 
-    def count_strangers(self, limit: int, remaining: int, *, margin: float) -> int:
+    def count_strangers(self, limit: int, remaining: int, *, after: float, until: float) -> int:
         """Book slots for requests of others with the same token, told from the ``remaining`` of an answer.
 
-        Our own count covers whatever the server may count (and a little more, since a request arrives after
-        its slot), so a smaller remainder means that somebody else sends too. Returns how many slots it took.
+        Every request of ours that the server may have counted for it has its slot between ``after`` and
+        ``until``, so a smaller remainder means that somebody else sends too. Returns how many slots it took.
         """
-        now = self._clock.time()
         with self._database.begin() as connection:
-            bounds = {"after": now - WINDOW_SECONDS - 2 * margin, "until": now}
-            own = connection.scalar(_COUNT, {"window_key": self.window_key, **bounds}) or 0
-            strangers = min(limit, limit - remaining - own)
+            strangers = min(limit, limit - remaining - self._count(after, until))
             if strangers > 0:
-                connection.execute(_BOOK, [{"window_key": self.window_key, "slot_at": now}] * strangers)
+                slot_at = min(self._clock.time(), until)
+                connection.execute(_BOOK, [{"window_key": self.window_key, "slot_at": slot_at}] * strangers)
             return max(0, strangers)
+
+    def _count(self, after: float, until: float) -> int:
+        with self._database.read() as connection:
+            bounds = {"window_key": self.window_key, "after": after, "until": until}
+            count: int = connection.execute(_COUNT, bounds).scalar_one()
+        return count
 
     def _store(self, connection: Connection, state: WindowState) -> None:
         self._database.upsert(

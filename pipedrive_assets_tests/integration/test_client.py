@@ -476,10 +476,28 @@ def test_refusals_never_open_the_circuit(bench_for: Callable[..., Bench]) -> Non
 # What is told -----------------------------------------------------------------------------------
 
 
+def test_a_probe_that_the_budget_refuses_leaves_the_probe_to_others(bench_for: Callable[..., Bench]) -> None:
+    bench = bench_for(
+        daily_token_budget=100,
+        max_retry_attempts=0,
+        circuit_breaker_threshold=1,
+        circuit_breaker_timeout=60,
+    )
+    bench.server.replies(Reply(500), OK)
+    with pytest.raises(PipedriveServerException):
+        bench.get()
+    bench.clock.sleep(61)
+    with pytest.raises(PipedriveRateLimitException):
+        bench.get(cost=1000)
+    with ThreadPoolExecutor(1) as another:
+        assert another.submit(bench.get).result().status == 200
+
+
 def test_requests_and_retries_are_told_without_secrets(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="pipedrive_assets")
     bench.server.replies(Reply(500, {"success": False, "error": f"token {TOKEN} is odd"}), OK)
     bench.get(entity="deals", params={"term": "secret-name"})
     events = {record.pipedrive["event"]: record for record in caplog.records if hasattr(record, "pipedrive")}

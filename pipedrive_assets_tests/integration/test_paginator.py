@@ -230,6 +230,36 @@ def test_a_cursor_that_repeats_is_an_error_and_no_loop(tmp_path: Path) -> None:
         assert len(server.seen) == 2
 
 
+@pytest.mark.parametrize("mangled", [b"", b"{}", b'{"success":true}'])
+def test_a_list_that_came_without_its_rows_is_fetched_again(mangled: bytes, tmp_path: Path) -> None:
+    whole = Reply(body={"success": True, "data": [{"id": 1}], "additional_data": {"next_cursor": None}})
+    with ScriptedServer(lambda _: whole).running() as server:
+        server.replies(Reply(body=mangled), whole)
+        environment = {
+            "DAGSTER_HOME": str(tmp_path),
+            "PIPEDRIVE_TOKEN": "1" * 40,
+            "PIPEDRIVE_BASE_URL": server.url,
+        }
+        with wired(load_settings(environment), SkippingClock()) as parts:
+            (page,) = parts.paginator.pages(listing("deals"))
+    assert (page.rows, page.retries) == ([{"id": 1}], 1)
+
+
+def test_pages_say_whether_the_servers_time_is_known(tmp_path: Path) -> None:
+    page = {"success": True, "data": [{"id": 1}]}
+    dated, undated = Reply(body=page), Reply(body=page, headers={"Date": ""})
+    with ScriptedServer(lambda _: dated).running() as server:
+        server.replies(undated, dated, undated)
+        environment = {
+            "DAGSTER_HOME": str(tmp_path),
+            "PIPEDRIVE_TOKEN": "1" * 40,
+            "PIPEDRIVE_BASE_URL": server.url,
+        }
+        with wired(load_settings(environment), SkippingClock()) as parts:
+            known = [next(parts.paginator.pages(listing("deals"))).server_time_known for _ in range(3)]
+    assert known == [False, True, True]
+
+
 def test_a_refused_cursor_has_its_own_exception(reader: PipedrivePaginator) -> None:
     with pytest.raises(PipedriveCursorException) as caught:
         next(reader.pages(listing("deals"), PageToken(cursor="no such cursor")))

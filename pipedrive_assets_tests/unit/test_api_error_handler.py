@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -42,8 +44,18 @@ HTML = b"<!DOCTYPE html><html>Cloudflare 1015</html>"
 
 def judged(status: int, body: bytes = REFUSED, **headers: str) -> Accepted | Failed:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
-    answer = Answer(status, names, body, len(body), sent=0.0, received=0.1)
-    return HANDLER.judge_answer(answer, context=CONTEXT, url="https://acme.pipedrive.com/api/v2/deals")
+    answer = Answer(status, names, body, len(body), sent=0.0, answered=0.1, received=0.1, warm=True)
+    return judge(answer)
+
+
+def judge(answer: Answer, *, method: str = "GET", rows_at: Sequence[str] = ()) -> Accepted | Failed:
+    context = replace(CONTEXT, method=method)
+    url = "https://acme.pipedrive.com/api/v2/deals"
+    return HANDLER.judge_answer(answer, context=context, url=url, rows_at=rows_at)
+
+
+def answer_of(body: bytes) -> Answer:
+    return Answer(200, {}, body, len(body), sent=0.0, answered=0.1, received=0.1, warm=True)
 
 
 def failed(outcome: Accepted | Failed) -> Failed:
@@ -151,9 +163,45 @@ def test_retry_after_of_a_maintenance_is_a_lower_bound() -> None:
     assert HANDLER.delay_seconds("GET", failed(judged(503, retry_after="1")), 0) == 4
 
 
-@pytest.mark.parametrize("body", [b'{"success":true,"data":[]}', b'{"data":null}', b"", b"{}"])
+@pytest.mark.parametrize("body", [b'{"success":true,"data":[]}', b'{"data":null}', b"{}"])
 def test_a_good_answer_is_accepted(body: bytes) -> None:
     assert isinstance(judged(200, body), Accepted)
+
+
+def test_only_a_deletion_may_be_answered_with_nothing() -> None:
+    assert isinstance(judge(answer_of(b""), method="DELETE"), Accepted)
+    for method in ("GET", "POST", "PUT", "PATCH"):
+        assert failed(judge(answer_of(b""), method=method)).rule is RULES[Failure.MANGLED]
+
+
+@pytest.mark.parametrize(
+    ("keys", "body"),
+    [
+        (("data",), b'{"success":true,"data":[]}'),
+        (("data",), b'{"success":true,"data":null}'),
+        (("data", "goals"), b'{"success":true,"data":{"goals":[]}}'),
+        (("data", "goals"), b'{"success":true,"data":{"goals":null}}'),
+        (("data", "goals"), b'{"success":true,"data":null}'),
+    ],
+)
+def test_a_list_that_says_it_is_empty_is_empty(keys: Sequence[str], body: bytes) -> None:
+    assert isinstance(judge(answer_of(body), rows_at=keys), Accepted)
+
+
+@pytest.mark.parametrize(
+    ("keys", "body"),
+    [
+        (("data",), b""),
+        (("data",), b"{}"),
+        (("data",), b'{"success":true}'),
+        (("data", "goals"), b'{"success":true,"data":{}}'),
+        (("data", "goals"), b'{"success":true}'),
+    ],
+)
+def test_a_list_without_its_rows_is_asked_for_again(keys: Sequence[str], body: bytes) -> None:
+    outcome = failed(judge(answer_of(body), rows_at=keys))
+    assert outcome.rule is RULES[Failure.MANGLED]
+    assert HANDLER.delay_seconds("GET", outcome, 0) is not None
 
 
 NOWHERE: Any = None

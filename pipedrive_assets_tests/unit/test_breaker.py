@@ -42,6 +42,19 @@ def breaker(breaker_for: Build) -> CircuitBreaker:
     return breaker_for()
 
 
+def test_a_probe_that_was_never_sent_is_left_to_the_next(breaker: CircuitBreaker, clock: ManualClock) -> None:
+    fail(breaker, 3)
+    clock.advance(301)
+    breaker.before_request()
+    assert isinstance(in_thread(breaker.before_request), PipedriveCircuitOpenException)
+    # Only the prober can give its probe back.
+    in_thread(breaker.abandon)
+    assert isinstance(in_thread(breaker.before_request), PipedriveCircuitOpenException)
+    breaker.abandon()
+    assert breaker.snapshot().state is BreakerState.OPEN
+    assert in_thread(breaker.before_request) is None
+
+
 def fail(breaker: CircuitBreaker, times: int) -> None:
     for _ in range(times):
         breaker.before_request()

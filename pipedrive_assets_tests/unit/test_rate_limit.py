@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pipedrive_assets.api.limit_policy import LimitHeaders, is_search, schedules_first
 from pipedrive_assets.api.rate_limit import Permit, PipedriveRateLimitManager
+from pipedrive_assets.api.round_trips import Trip
 from pipedrive_assets.clock import SystemClock
 from pipedrive_assets.exceptions import PipedriveRateLimitException
 from pipedrive_assets.settings import PipedriveSettings
@@ -99,7 +100,7 @@ def test_the_limit_of_the_header_replaces_the_plans(manager_for: Build, clock: M
     send(manager, 1, x_ratelimit_limit="5")
     times = []
     for _ in range(15):
-        acquire(manager_for(plan="ultimate"), 1)
+        send(manager_for(plan="ultimate"), 1)
         times.append(clock.time())
     assert most_in_any_window(times) == 5
 
@@ -163,6 +164,97 @@ def test_a_remainder_that_our_own_requests_explain_changes_nothing(
     for place in range(20):
         send(manager, 1, x_ratelimit_limit="20", x_ratelimit_remaining=str(19 - place))
     assert clock.slept == []
+
+
+def test_own_requests_are_no_strangers_however_late_their_answers_come(
+    manager_for: Build, clock: ManualClock
+) -> None:
+    manager = manager_for()
+    sent = clock.monotonic()
+    permits = [acquire(manager, 1) for _ in range(10)]
+    clock.advance(3)
+    for place, permit in enumerate(permits):
+        manager.settle(
+            permit,
+            charged=1,
+            headers={"x-ratelimit-limit": "20", "x-ratelimit-remaining": str(19 - place)},
+            trip=Trip(sent, clock.monotonic(), warm=True),
+        )
+    for _ in range(20):
+        acquire(manager, 1)
+    assert clock.slept == []
+
+
+def test_an_answer_that_was_overtaken_counts_nobody_twice(manager_for: Build, clock: ManualClock) -> None:
+    manager = manager_for()
+    early = acquire(manager, 1)
+    clock.advance(0.3)
+    late = acquire(manager, 1)
+    sent = clock.monotonic()
+    for permit, remaining in ((late, 8), (early, 9)):
+        manager.settle(
+            permit,
+            charged=1,
+            headers={"x-ratelimit-limit": "20", "x-ratelimit-remaining": str(remaining)},
+            trip=Trip(sent, sent, warm=True),
+        )
+    # Ours are two, theirs ten.
+    for _ in range(8):
+        acquire(manager, 1)
+    assert clock.slept == []
+    acquire(manager, 1)
+    assert clock.slept
+
+
+@pytest.mark.parametrize(
+    ("seconds", "warm", "wait"), [(0.5, False, 2.55), (0.5, True, 2.1), (0.04, False, 2.1)]
+)
+def test_a_slot_counts_from_when_its_request_may_have_arrived(
+    manager_for: Build, clock: ManualClock, seconds: float, warm: bool, wait: float
+) -> None:
+    manager = manager_for()
+    started = clock.time()
+    permits = [acquire(manager, 1) for _ in range(20)]
+    sent = clock.monotonic()
+    clock.advance(seconds)
+    for permit in permits:
+        manager.settle(permit, charged=1, trip=Trip(sent, clock.monotonic(), warm=warm))
+    acquire(manager, 1)
+    assert clock.time() - started == pytest.approx(wait)
+
+
+def test_an_unanswered_request_keeps_its_place_while_it_may_still_arrive(
+    manager_for: Build, clock: ManualClock
+) -> None:
+    manager = manager_for()
+    acquire(manager, 1)
+    clock.advance(2.5)
+    for _ in range(19):
+        send(manager, 1)
+    assert clock.slept == []
+    send(manager, 1)
+    assert len(clock.slept) == 1
+
+
+def test_a_sleeper_leaves_later_when_earlier_requests_turn_out_to_have_arrived_late(tmp_path: Path) -> None:
+    class LateNews(ManualClock):
+        """While the sleeper sleeps, the first answers come: a second after they were due."""
+
+        def sleep(self, seconds: float) -> None:
+            if seconds > 0 and not self.slept:
+                self.advance(1)
+                for permit in permits:
+                    manager.settle(permit, charged=1, trip=Trip(sent, self.monotonic(), warm=False))
+                seconds -= 1
+            super().sleep(seconds)
+
+    clock = LateNews(NOON.timestamp())
+    with StateStore.open(f"sqlite:///{tmp_path / 'state.db'}", clock=clock) as store:
+        manager = PipedriveRateLimitManager(store, PipedriveSettings(), clock=clock, token_key="k")
+        sent, started = clock.monotonic(), clock.time()
+        permits = [acquire(manager, 1) for _ in range(20)]
+        acquire(manager, 1)
+    assert clock.time() - started == pytest.approx(3.05)
 
 
 def test_a_penalty_holds_for_everybody_with_the_token(manager_for: Build, clock: ManualClock) -> None:
@@ -237,6 +329,19 @@ def test_a_wall_clock_set_back_by_hours_does_not_block_anybody(
     assert clock.time() - started < 3
 
 
+def test_a_wall_clock_set_back_by_half_an_hour_does_not_block_anybody(
+    manager_for: Build, clock: ManualClock
+) -> None:
+    manager = manager_for()
+    for _ in range(30):
+        send(manager, 1)
+    clock.advance(-1800)
+    started = clock.time()
+    for _ in range(21):
+        send(manager, 1)
+    assert clock.time() - started == pytest.approx(2.1)
+
+
 @settings(max_examples=25)
 @given(
     limit=st.integers(1, 8),
@@ -295,6 +400,22 @@ def test_a_slot_after_the_deadline_is_refused_without_spending(
     assert manager.budget().reserved == 20
     assert clock.slept == []
     manager.acquire(1, DEALS, Lane.BACKFILL, clock.monotonic() + 3)
+
+
+def test_a_wait_that_would_use_up_the_whole_call_is_refused(manager_for: Build, clock: ManualClock) -> None:
+    manager = manager_for()
+    manager.penalize(300)
+    for left in (300.0, 300.01, 300.4):
+        with pytest.raises(PipedriveRateLimitException):
+            manager.acquire(1, DEALS, Lane.BACKFILL, clock.monotonic() + left)
+    assert clock.slept == []
+    manager.acquire(1, DEALS, Lane.BACKFILL, clock.monotonic() + 301)
+
+
+def test_a_slot_that_is_free_now_is_taken_however_near_the_deadline(
+    manager_for: Build, clock: ManualClock
+) -> None:
+    manager_for().acquire(1, DEALS, Lane.BACKFILL, clock.monotonic() + 0.1)
 
 
 # The daily budget --------------------------------------------------------------------------------
@@ -361,6 +482,15 @@ def test_a_backfill_leaves_what_the_schedules_still_need_today(manager_for: Buil
     with pytest.raises(PipedriveRateLimitException):
         acquire(manager)
     manager.acquire(800, DEALS, Lane.INCREMENTAL)
+
+
+def test_a_backfill_leaves_it_also_where_others_have_spent_the_accounts_limit(manager_for: Build) -> None:
+    manager = manager_for(hold_back=schedules_first(16_000))
+    send(manager, x_daily_ratelimit_token_limit="30000", x_daily_ratelimit_token_remaining="10000")
+    acquire(manager, 2000)
+    with pytest.raises(PipedriveRateLimitException):
+        acquire(manager, 1)
+    manager.acquire(8000, DEALS, Lane.INCREMENTAL)
 
 
 def test_a_daily_429_stops_all_until_the_reset(manager_for: Build, clock: ManualClock) -> None:

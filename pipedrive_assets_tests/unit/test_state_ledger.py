@@ -16,7 +16,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pipedrive_assets.state import ledger as ledger_module
 from pipedrive_assets.state import reclaim as reclaim_module
 from pipedrive_assets.state.lanes import Lane
-from pipedrive_assets.state.ledger import BudgetRule, DayState, Observation, Refusal, Reservation, TokenLedger
+from pipedrive_assets.state.ledger import (
+    Allowance,
+    BudgetRule,
+    DayState,
+    Observation,
+    Refusal,
+    Reservation,
+    TokenLedger,
+)
 from pipedrive_assets.state.process import ProcessId
 from pipedrive_assets.state.store import StateStore
 from pipedrive_assets_tests.clocks import ManualClock
@@ -49,7 +57,7 @@ def ledger(store: StateStore) -> TokenLedger:
 
 
 def budget_of(tokens: int) -> BudgetRule:
-    return lambda _state: tokens
+    return lambda _state: Allowance(tokens)
 
 
 def reserve(
