@@ -142,6 +142,8 @@ class Connector:
             config: dict[str, str | bool | int | float | list[str]] = {
                 "memory_limit": f"{self._memory_limit_mb}MB",
                 "threads": self._threads,
+                # Else a name that is no table would be looked up among the variables of our own functions.
+                "python_enable_replacements": False,
             }
             if self.path is not None:
                 config["temp_directory"] = f"{self.path}.tmp"

@@ -81,6 +81,10 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "dry_run BOOLEAN, coverage_before JSON, coverage_after JSON, error_samples JSON, details JSON, "
         "recorded_at TIMESTAMP)",
     ),
+    (
+        f"CREATE TABLE {meta_table('closed_streams')} (entity VARCHAR, stream VARCHAR, number BIGINT, "
+        "closed BOOLEAN, reason VARCHAR, run_id VARCHAR, recorded_at TIMESTAMP)",
+    ),
 )
 """Statements that lead from each version of ``pipedrive_meta`` to the next; only ever appended to."""
 

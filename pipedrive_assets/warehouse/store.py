@@ -26,6 +26,7 @@ from pipedrive_assets.warehouse import (
     reader,
     runs,
     schema,
+    streams,
 )
 from pipedrive_assets.warehouse.account import BoundCompany
 from pipedrive_assets.warehouse.batch import Batch, MergeCounts, Position
@@ -130,6 +131,24 @@ class Warehouse:
         self._ensured.add(batch.spec)
         return counts
 
+    def mark_stream(self, entity: str, stream: str, *, closed: bool, reason: str, run_id: str) -> None:
+        """Record that the account's plan or rights do not open ``stream``, or that they do again.
+
+        A stream never marked is open; nothing is written where the newest record says the same.
+        """
+        if (stream in self.closed_streams(entity)) != closed:
+            self._write(
+                lambda connection: streams.mark(
+                    connection,
+                    entity,
+                    stream,
+                    closed=closed,
+                    reason=reason,
+                    run_id=run_id,
+                    now=now_sql(self._clock),
+                )
+            )
+
     def record_run(self, result: Mapping[str, Any]) -> None:
         """Record a finished sync: the fields of a ``SyncResult``, as ``model_dump()`` gives them."""
         self._write(lambda connection: runs.append(connection, result, now=now_sql(self._clock)))
@@ -167,9 +186,9 @@ class Warehouse:
         """Where interrupted scans go on, by stream and query hash."""
         return self._read(lambda connection: positions.unfinished(connection, entity), {})
 
-    def position(self, entity: str, stream: str, query_hash: str) -> Position | None:
-        """Where an interrupted scan of this stream with this query goes on; None where there is none."""
-        return self.positions(entity).get((stream, query_hash))
+    def closed_streams(self, entity: str) -> set[str]:
+        """Streams of ``entity`` that the account's plan or rights were last found not to open."""
+        return self._read(lambda connection: streams.load_closed(connection, entity), set())
 
     def runs(self, limit: int = 20) -> list[dict[str, Any]]:
         """The last recorded syncs, newest first, with the fields that ``record_run`` was given."""

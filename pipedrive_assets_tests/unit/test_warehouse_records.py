@@ -87,18 +87,40 @@ def test_the_newest_position_of_a_scan_counts(warehouse: Warehouse) -> None:
         batch(DEALS, position=position(pages=2, token=None, last_update_time=None, last_id=None))
     )
     warehouse.commit(batch(DEALS, position=position(query_hash="other", pages=9)))
-    found = warehouse.position("deals", "live", "q")
+    found = warehouse.positions("deals").get(("live", "q"))
     assert found == position(pages=2, token=None, last_update_time=None, last_id=None)
-    assert warehouse.position("deals", "archived", "q") is None
-    assert warehouse.position("persons", "live", "q") is None
+    assert warehouse.positions("deals").get(("archived", "q")) is None
+    assert warehouse.positions("persons").get(("live", "q")) is None
 
 
 def test_a_finished_scan_has_no_position_until_it_begins_anew(warehouse: Warehouse) -> None:
     warehouse.commit(batch(DEALS, position=position()))
     warehouse.commit(batch(DEALS, position=position(token=None, finished=True)))
-    assert warehouse.position("deals", "live", "q") is None
+    assert warehouse.positions("deals").get(("live", "q")) is None
     warehouse.commit(batch(DEALS, position=position(rows=1)))
-    assert warehouse.position("deals", "live", "q") == position(rows=1)
+    assert warehouse.positions("deals").get(("live", "q")) == position(rows=1)
+
+
+def test_a_stream_is_closed_as_long_as_its_newest_record_says_so(warehouse: Warehouse) -> None:
+    def mark(stream: str, closed: bool, run_id: str) -> None:
+        warehouse.mark_stream("deals", stream, closed=closed, reason="plan", run_id=run_id)
+
+    assert warehouse.closed_streams("deals") == set()
+    mark("live", False, "run-1")
+    mark("archived", True, "run-1")
+    mark("archived", True, "run-2")
+    assert warehouse.closed_streams("deals") == {"archived"}
+    assert warehouse.closed_streams("leads") == set()
+    mark("archived", False, "run-3")
+    assert warehouse.closed_streams("deals") == set()
+    mark("archived", True, "run-4")
+    assert warehouse.closed_streams("deals") == {"archived"}
+    rows = warehouse.query("FROM pipedrive_meta.closed_streams ORDER BY number").to_pylist()
+    assert [(row["stream"], row["closed"], row["reason"], row["run_id"]) for row in rows] == [
+        ("archived", True, "plan", "run-1"),
+        ("archived", False, "plan", "run-3"),
+        ("archived", True, "plan", "run-4"),
+    ]
 
 
 def test_a_value_is_quarantined_once(warehouse: Warehouse) -> None:
@@ -124,7 +146,7 @@ def test_everything_of_a_failed_batch_is_rolled_back(warehouse: Warehouse) -> No
     )
     with pytest.raises(PipedriveWarehouseException, match=r"w\.duckdb: .*JSON"):
         warehouse.commit(bad)
-    assert (warehouse.coverage("deals"), warehouse.position("deals", "live", "q")) == ({}, None)
+    assert (warehouse.coverage("deals"), warehouse.positions("deals").get(("live", "q"))) == ({}, None)
     assert (warehouse.quarantine_count("deals"), warehouse.row_count("deals")) == (0, 0)
     assert warehouse.commit(batch(DEALS, {"id": 1})).created == 1
 

@@ -114,6 +114,21 @@ def test_a_warehouse_of_a_newer_version_is_refused_and_left_alone(warehouse: War
     assert path.read_bytes() == before
 
 
+def test_a_warehouse_of_version_1_is_read_as_it_is_and_upgraded_by_a_write(
+    warehouse: Warehouse, path: Path
+) -> None:
+    warehouse.commit(batch(DEALS, {"id": 1}))
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("DROP TABLE pipedrive_meta.closed_streams")
+        connection.execute("DELETE FROM pipedrive_meta.version WHERE version > 1")
+    assert warehouse.closed_streams("deals") == set()
+    warehouse.mark_stream("deals", "archived", closed=True, reason="plan", run_id="run-2")
+    assert warehouse.closed_streams("deals") == {"archived"}
+    versions = warehouse.query("SELECT version FROM pipedrive_meta.version ORDER BY version")
+    assert versions.column("version").to_pylist() == list(range(1, VERSION + 1))
+    assert warehouse.row_count("deals") == 1
+
+
 def test_a_duckdb_file_of_the_users_own_is_joined_not_replaced(warehouse: Warehouse, path: Path) -> None:
     with duckdb.connect(str(path)) as connection:
         connection.execute("CREATE TABLE mine AS SELECT 42 AS answer")
