@@ -10,7 +10,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipedrive_assets.catalog.spec import Column, ColumnType, CustomFields, EntitySpec, Tier
+from pipedrive_assets.catalog.spec import (
+    Column,
+    ColumnType,
+    CustomFields,
+    EntitySpec,
+    Paging,
+    PerParent,
+    Reference,
+    Stream,
+    Tier,
+    Version,
+)
 from pipedrive_assets.clock import Clock, SystemClock
 from pipedrive_assets.warehouse import Batch, Warehouse, arrow_schema
 
@@ -54,6 +65,20 @@ FOLLOWERS = entity(
     deal_id=ColumnType.INTEGER,
     user_id=ColumnType.INTEGER,
     add_time=ColumnType.TIMESTAMP,
+)
+NOTES = replace(
+    entity(
+        "deal_notes",
+        ("id",),
+        "update_time",
+        id=ColumnType.INTEGER,
+        deal_id=ColumnType.INTEGER,
+        update_time=ColumnType.TIMESTAMP,
+    ),
+    streams=(
+        Stream("live", Version.V2, "/deals/{id}/notes", Paging.CURSOR, 500, 10, fan=PerParent("deals", "id")),
+    ),
+    references=(Reference("deal_id", "deals"),),
 )
 LEADS = entity("leads", ("id",), "update_time", id=ColumnType.TEXT, update_time=ColumnType.TIMESTAMP)
 

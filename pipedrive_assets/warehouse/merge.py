@@ -192,6 +192,44 @@ def bury_gone(
     )
 
 
+def bury_children_of_deleted(
+    connection: duckdb.DuckDBPyConnection,
+    child: EntitySpec,
+    parent: EntitySpec,
+    *,
+    source: str,
+    run_id: str,
+    now: datetime,
+) -> int:
+    """Turn the live children of deleted parents into tombstones of the parent's time; how many there were.
+
+    A child seen after its parent's deletion goes too: with the parent deleted nobody would ask for it again.
+    """
+    column = child.parent_column
+    if column is None or len(parent.key) != 1:
+        raise PipedriveWarehouseException(f"{child.name} does not hang below {parent.name} by one column")
+    tombstone = _row_hash(child, {"_is_deleted": "true", "_deleted_reason": "'gone'"})
+    buried = connection.execute(
+        f"""
+        UPDATE {data_table(child.name)} AS stored
+        SET _is_deleted = true, _deleted_at = coalesce(_parent_deleted_at, ?), _deleted_reason = 'gone',
+            _observed_at = greatest(stored._observed_at, _parent_observed_at),
+            _synced_at = ?, _source = ?, _run_id = ?, _row_hash = {tombstone}
+        FROM (
+            SELECT
+                {identifier(parent.key[0])} AS _parent_key,
+                _deleted_at AS _parent_deleted_at,
+                _observed_at AS _parent_observed_at
+            FROM {data_table(parent.name)}
+            WHERE _is_deleted
+        ) AS deleted_parents
+        WHERE stored.{identifier(column)} = _parent_key AND stored._is_deleted IS NOT TRUE
+        """,
+        [now, now, source, run_id],
+    ).fetchone()
+    return int(buried[0]) if buried else 0
+
+
 def _register_parents(connection: duckdb.DuckDBPyConnection, replaces: ReplacedParents) -> str:
     ids: list[Any] = list(replaces.parent_ids)
     connection.register("replaced_parents", pa.table({"id": pa.array(ids)}))

@@ -131,6 +131,24 @@ class Warehouse:
         self._ensured.add(batch.spec)
         return counts
 
+    def bury_children_of_deleted(
+        self, child_spec: EntitySpec, parent_spec: EntitySpec, *, run_id: str, source: str
+    ) -> int:
+        """Turn the live rows of a child entity whose parent is deleted into tombstones; how many there were.
+
+        Deleted parents are not visited (see ``parent_ids``), so no batch would ever say that their children
+        are gone. A child that comes back with its parent is live again by the next ``commit``.
+        """
+
+        def bury(connection: duckdb.DuckDBPyConnection) -> int:
+            if not all(reader.has_table(connection, spec.name) for spec in (child_spec, parent_spec)):
+                return 0
+            return merge.bury_children_of_deleted(
+                connection, child_spec, parent_spec, source=source, run_id=run_id, now=now_sql(self._clock)
+            )
+
+        return self._write(bury) if self._connector.exists() else 0
+
     def mark_stream(self, entity: str, stream: str, *, closed: bool, reason: str, run_id: str) -> None:
         """Record that the account's plan or rights do not open ``stream``, or that they do again.
 

@@ -20,6 +20,7 @@ from pipedrive_assets_tests.warehouse_rows import (
     DEALS,
     FOLLOWERS,
     LEADS,
+    NOTES,
     at,
     batch,
     entity,
@@ -205,6 +206,57 @@ def test_a_child_seen_after_its_parents_list_was_read_stays(warehouse: Warehouse
     warehouse.commit(batch(FOLLOWERS, {"deal_id": 1, "user_id": 1, "_observed_at": at(61)}))
     late = batch(FOLLOWERS, replaces=ReplacedParents("deal_id", (1,), at(60)))
     assert warehouse.commit(late) == MergeCounts()
+
+
+def bury(warehouse: Warehouse) -> int:
+    return warehouse.bury_children_of_deleted(NOTES, DEALS, run_id="run-9", source="schedule")
+
+
+def test_children_go_with_their_deleted_parent_and_those_of_live_parents_stay(warehouse: Warehouse) -> None:
+    moment = at(50).replace(tzinfo=None)
+    gone = {"id": 1, "_is_deleted": True, "_deleted_at": at(50), "_observed_at": at(60)}
+    warehouse.commit(batch(DEALS, gone, {"id": 2}, {"id": 3, "_is_deleted": True}))
+    buried_before = {"id": 13, "deal_id": 1, "_is_deleted": True, "_deleted_reason": "deleted"}
+    pairs = [(10, 1), (11, 1), (12, 2), (14, 3), (15, 99), (16, None)]
+    warehouse.commit(batch(NOTES, buried_before, *({"id": note, "deal_id": deal} for note, deal in pairs)))
+    before = {row["id"]: row for row in stored(warehouse, NOTES)}
+    assert bury(warehouse) == 3
+    after = {row["id"]: row for row in stored(warehouse, NOTES)}
+    assert {note for note in after if after[note] != before[note]} == {10, 11, 14}
+    tombstone = after[10]
+    assert (tombstone["_is_deleted"], tombstone["_deleted_reason"]) == (True, "gone")
+    assert (tombstone["_deleted_at"], tombstone["_observed_at"]) == (moment, at(60).replace(tzinfo=None))
+    assert (tombstone["_source"], tombstone["_run_id"]) == ("schedule", "run-9")
+    assert after[14]["_deleted_at"] == after[14]["_synced_at"]  # nobody said when that parent went
+    assert bury(warehouse) == 0
+
+
+def test_a_child_whose_parent_came_back_is_live_again_when_it_is_fetched(warehouse: Warehouse) -> None:
+    note = {"id": 10, "deal_id": 1, "update_time": at(1)}
+    warehouse.commit(batch(NOTES, {**note, "_observed_at": at(70)}))
+    warehouse.commit(batch(DEALS, {"id": 1, "_is_deleted": True, "_observed_at": at(60)}))
+    assert bury(warehouse) == 1
+    assert warehouse.commit(batch(NOTES, {**note, "_observed_at": at(69)})) == MergeCounts(stale=1)
+    warehouse.commit(batch(DEALS, {"id": 1, "_observed_at": at(80)}))
+    assert warehouse.commit(batch(NOTES, {**note, "_observed_at": at(80)})) == MergeCounts(updated=1)
+    assert bury(warehouse) == 0
+    (found,) = stored(warehouse, NOTES)
+    assert (found["_is_deleted"], found["_deleted_at"], found["_deleted_reason"]) == (False, None, None)
+
+
+def test_where_parents_or_children_were_never_synced_there_is_nobody_to_bury(tmp_path: Path) -> None:
+    warehouse = open_warehouse(tmp_path / "w.duckdb")
+    assert bury(warehouse) == 0
+    assert not list(tmp_path.iterdir())
+    warehouse.commit(batch(NOTES, {"id": 1, "deal_id": 1}))
+    assert bury(warehouse) == 0
+    warehouse.close()
+
+
+def test_only_an_entity_with_a_parent_has_children_to_bury(warehouse: Warehouse) -> None:
+    warehouse.ensure_entities((DEALS, LEADS))
+    with pytest.raises(PipedriveWarehouseException, match="leads does not hang below deals"):
+        warehouse.bury_children_of_deleted(LEADS, DEALS, run_id="run-1", source="manual")
 
 
 def test_replacing_no_parents_changes_nothing(warehouse: Warehouse) -> None:
