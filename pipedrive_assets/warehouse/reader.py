@@ -39,10 +39,9 @@ def parent_ids(
     until: datetime | None,
     positive_column: str | None,
     children: tuple[str, str] | None,
-    exclude_deleted: bool,
 ) -> list[int | str]:
     """Sorted keys of the parents that last changed in ``[since, until)``; see ``Warehouse.parent_ids``."""
-    conditions = []
+    conditions = ["_is_deleted IS NOT TRUE"]
     values: list[object] = []
     if parent.update_column is not None:
         changed_at = f"CAST({identifier(parent.update_column)} AS TIMESTAMP)"
@@ -56,18 +55,22 @@ def parent_ids(
             values.append(to_sql(until))
     (key,) = parent.key
     if positive_column is not None:
-        nonzero = f"{identifier(positive_column)} > 0"
+        # A counter that was not sent says nothing about the children.
+        nonzero = f"{identifier(positive_column)} IS DISTINCT FROM 0"
         if children is not None:
             child, column = data_table(children[0]), identifier(children[1])
             nonzero += (
                 f" OR {identifier(key)} IN (SELECT {column} FROM {child} WHERE _is_deleted IS NOT TRUE)"
             )
         conditions.append(f"({nonzero})")
-    if exclude_deleted:
-        conditions.append("_is_deleted IS NOT TRUE")
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     found = connection.execute(
-        f"SELECT {identifier(key)} FROM {data_table(parent.name)} {where} ORDER BY 1", values
+        f"""
+        SELECT {identifier(key)}
+        FROM {data_table(parent.name)}
+        WHERE {" AND ".join(conditions)}
+        ORDER BY 1
+        """,
+        values,
     ).fetchall()
     return [row[0] for row in found]
 

@@ -220,14 +220,13 @@ class Warehouse:
         until: datetime | None = None,
         positive_column: str | None = None,
         children: tuple[str, str] | None = None,
-        exclude_deleted: bool = True,
     ) -> list[int | str]:
-        """Sorted keys of the stored parents that last changed in ``[since, until)`` (aware UTC).
+        """Sorted keys of the live parents that last changed in ``[since, until)`` (aware UTC).
 
         None is open; without ``since`` the rows that have no time are included; a parent without an update
-        column is never filtered by time. ``positive_column`` keeps only parents where that counter is above
-        zero, and those that still have live rows in ``children`` (an entity and its column with the
-        parent's key), whose last child may have gone.
+        column is never filtered by time. ``positive_column`` leaves out parents where that counter is zero
+        (NULL is unknown, not zero), but for those that still have live rows in ``children`` (an entity and
+        its column with the parent's key), whose last child may have gone.
         """
 
         def find(connection: duckdb.DuckDBPyConnection) -> list[int | str]:
@@ -238,7 +237,6 @@ class Warehouse:
                 until=until,
                 positive_column=positive_column,
                 children=children if children and reader.has_table(connection, children[0]) else None,
-                exclude_deleted=exclude_deleted,
             )
 
         return self._read_table(parent.name, find, [])

@@ -39,8 +39,13 @@ def test_parents_without_a_time_belong_to_the_part_open_to_the_past(warehouse: W
     assert warehouse.parent_ids(DEALS, since=at(0)) == [10, 30]
 
 
-def test_deleted_parents_are_left_out_unless_asked_for(warehouse: Warehouse) -> None:
-    assert warehouse.parent_ids(DEALS, since=at(0), exclude_deleted=False) == [10, 20, 30]
+def test_deleted_parents_are_left_out(warehouse: Warehouse) -> None:
+    assert warehouse.parent_ids(DEALS, since=at(20), until=at(21)) == []
+
+
+def test_a_counter_that_is_not_known_is_no_reason_to_spare_the_visit(warehouse: Warehouse) -> None:
+    warehouse.commit(batch(DEALS, {"id": 7, "products_count": None}))
+    assert warehouse.parent_ids(DEALS, positive_column="products_count") == [5, 7, 30]
 
 
 def test_a_counter_of_zero_spares_the_visit_unless_children_are_stored(warehouse: Warehouse) -> None:
