@@ -44,3 +44,19 @@ class SkippingClock:
         if seconds > 0:
             self.slept.append(seconds)
             self._skipped += seconds
+
+
+class ShiftedClock:
+    """A client's clock that is wrong by a fixed number of seconds; its sleeps are real."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def time(self) -> float:
+        return time.time() + self._seconds
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(max(0.0, seconds))

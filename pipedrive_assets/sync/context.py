@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from pipedrive_assets.api.memory import PipedriveMemoryManager
 from pipedrive_assets.api.paginator import PipedrivePaginator
@@ -41,3 +42,7 @@ class SyncContext:
     run_id: str
     clock: Clock
     on_progress: Callable[[Progress], None] = ignore_progress
+
+    def server_time(self) -> datetime:
+        """What time it is at the server, as far as its answers have told (aware UTC)."""
+        return self.state.ledger(self.account).server_time()

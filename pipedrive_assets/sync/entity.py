@@ -20,9 +20,10 @@ from pipedrive_assets.exceptions import (
     PipedriveAuthException,
     PipedriveException,
     PipedriveQuotaException,
+    PipedriveStateException,
 )
 from pipedrive_assets.logs import log_event
-from pipedrive_assets.state.leases import LeaseHolder, OnWait
+from pipedrive_assets.state.leases import Lease, LeaseHolder, LeaseStore, OnWait
 from pipedrive_assets.sync.context import SyncContext
 from pipedrive_assets.sync.job import EntityJob
 from pipedrive_assets.sync.options import Source, SyncOptions
@@ -47,25 +48,20 @@ def sync_entity(spec: EntitySpec, options: SyncOptions, context: SyncContext) ->
     warehouse; what was fetched before is committed, and the next call goes on from there.
     """
     started_at = _now(context)
-    with _lease(spec, options, context) as holder:
-        if holder is not None:
-            return _result(
-                EntityJob(spec, options, context, CATALOG_VERSION, PipedriveParsingService(spec)),
-                SyncStatus.BUSY,
-                f"{spec.name} is being synced by {holder}",
-                started_at,
-                {},
-            )
-        return _sync_under_lease(spec, options, context, started_at)
-
-
-def _sync_under_lease(
-    spec: EntitySpec, options: SyncOptions, context: SyncContext, started_at: datetime
-) -> SyncResult:
     job = EntityJob(spec, options, context, CATALOG_VERSION, PipedriveParsingService(spec))
-    with context.warehouse.together():
-        before = context.warehouse.coverage(spec.name)
-        job.positions = context.warehouse.positions(spec.name)
+    with _lease(job) as holder:
+        if holder is not None:
+            reason = f"{spec.name} is being synced by {holder}"
+            return _result(job, SyncStatus.BUSY, reason, started_at, {})
+        return _sync_under_lease(job, started_at)
+
+
+def _sync_under_lease(job: EntityJob, started_at: datetime) -> SyncResult:
+    spec, options, warehouse = job.spec, job.options, job.context.warehouse
+    with warehouse.together():
+        before = warehouse.coverage(spec.name)
+        job.positions = warehouse.positions(spec.name)
+        job.closed_streams = warehouse.closed_streams(spec.name)
     notes: list[_Note] = []
     streams = [stream for stream in spec.streams if options.tier in (None, stream.tier or spec.tier)]
     try:
@@ -76,14 +72,14 @@ def _sync_under_lease(
             if note is not None:
                 notes.append(note)
     except PipedriveException as error:
-        _finish(job, _result(job, SyncStatus.FAILED, str(error), started_at, before))
+        _finish_failed(job, _result(job, SyncStatus.FAILED, str(error), started_at, before))
         raise
     if job.stopped:
         status, reason = SyncStatus.PARTIAL, job.stopped
     else:
         all_closed = bool(streams) and sum(note.closed for note in notes) == len(streams)
         status = SyncStatus.SKIPPED if all_closed else SyncStatus.COMPLETE
-        reason = "; ".join(note.text for note in notes)
+        reason = "; ".join([*(note.text for note in notes), *job.remarks])
     result = _result(job, status, reason, started_at, before)
     _finish(job, result)
     return result
@@ -107,7 +103,7 @@ def _sync_stream(job: EntityJob, stream: Stream, covered: IntervalSet) -> _Note 
             _run_scans(job, stream, covered)
     except PipedriveApiException as error:
         refused_at_once = job.tally.pages == pages_before
-        if stream.optional_fields and refused_at_once and error.status in (BAD_REQUEST, FORBIDDEN):
+        if stream.optional_fields and refused_at_once and _may_be_about_fields(error):
             # Some of the extra fields exist only on some plans; the records matter more. Once a page was
             # answered the fields are open, and leaving them out would empty them row by row.
             fields = ", ".join(stream.optional_fields)
@@ -117,8 +113,25 @@ def _sync_stream(job: EntityJob, stream: Stream, covered: IntervalSet) -> _Note 
         if not _is_closed(error):
             raise
         _say_closed(job, stream, error)
+        _mark(job, stream, closed=True, reason=str(error))
         return _Note(f"{stream.name}: {error}", closed=True)
+    _mark(job, stream, closed=False, reason="")
     return None
+
+
+def _mark(job: EntityJob, stream: Stream, *, closed: bool, reason: str) -> None:
+    """Keep apart what the account does not open and what has only not been synced yet."""
+    if job.options.dry_run or closed == (stream.name in job.closed_streams):
+        return
+    job.context.warehouse.mark_stream(
+        job.spec.name, stream.name, closed=closed, reason=reason, run_id=job.context.run_id
+    )
+    job.closed_streams ^= {stream.name}
+
+
+def _may_be_about_fields(error: PipedriveApiException) -> bool:
+    abuse = isinstance(error, PipedriveAuthException) and error.kind == "abuse"
+    return error.status in (BAD_REQUEST, FORBIDDEN) and not abuse
 
 
 def _say_closed(job: EntityJob, stream: Stream, error: PipedriveApiException) -> None:
@@ -153,22 +166,37 @@ def _is_closed(error: PipedriveApiException) -> bool:
 
 
 @contextmanager
-def _lease(spec: EntitySpec, options: SyncOptions, context: SyncContext) -> Iterator[str | None]:
-    """Hold the entity's lease; yields None, or who holds it where a scheduled run should leave it to them."""
-    leases = context.state.leases(context.account)
-    name = f"sync:{spec.name}"
-    if options.dry_run:
+def _lease(job: EntityJob) -> Iterator[str | None]:
+    """Hold the entity's lease; yields None, or who holds it where the run leaves the entity to them.
+
+    A scheduled run does so at once, any other at its deadline.
+    """
+    context = job.context
+    if job.options.dry_run:
         yield None
         return
-    lease = leases.acquire(name, context.run_id)
-    if lease is None and options.source is Source.SCHEDULE:
+    leases = context.state.leases(context.account)
+    name = f"sync:{job.spec.name}"
+    job.lease = leases.acquire(name, context.run_id)
+    if job.lease is None and job.options.source is not Source.SCHEDULE:
+        job.lease = _wait_for_lease(job, leases, name)
+    if job.lease is None:
         holder = leases.holder(name)
         yield f"run {holder.owner}" if holder is not None else "another run"
         return
-    if lease is None:
-        lease = leases.wait(name, context.run_id, on_wait=_say_waiting(spec))
-    with lease.kept():
+    with job.lease.kept():
         yield None
+
+
+def _wait_for_lease(job: EntityJob, leases: LeaseStore, name: str) -> Lease | None:
+    deadline = job.options.deadline
+    timeout = None if deadline is None else max(0.0, deadline.timestamp() - job.context.clock.time())
+    try:
+        return leases.wait(name, job.context.run_id, timeout=timeout, on_wait=_say_waiting(job.spec))
+    except PipedriveStateException:
+        if timeout is None or leases.holder(name) is None:
+            raise
+        return None
 
 
 def _say_waiting(spec: EntitySpec) -> OnWait:
@@ -243,6 +271,14 @@ def _covered_after(job: EntityJob, before: Mapping[str, IntervalSet]) -> dict[st
     return covered
 
 
+def _finish_failed(job: EntityJob, result: SyncResult) -> None:
+    """Record a failure whose exception is on its way up; that exception is the one to tell."""
+    try:
+        _finish(job, result)
+    except PipedriveException as error:
+        log_event(logger, "failure_not_recorded", logging.ERROR, entity=result.entity, error=str(error))
+
+
 def _finish(job: EntityJob, result: SyncResult) -> None:
     """Log and record the result, and tell the state store how far the entity is."""
     log_event(
@@ -271,12 +307,16 @@ def _finish(job: EntityJob, result: SyncResult) -> None:
 def _mirror(job: EntityJob, coverage: tuple[CoverageSpan, ...], rows: int) -> None:
     """Schedules and ``status`` read the state store, so that they need not open the warehouse.
 
-    A stream that the plan does not open never gets a coverage; it must not hold the others back.
+    A stream that the account does not open never gets a coverage; it must not hold the others back.
     """
     held: dict[str, list[CoverageSpan]] = {}
     for span in coverage:
         held.setdefault(span.stream, []).append(span)
-    watermarks = [next((s.until for s in spans if s.since is None), None) for spans in held.values()]
+    watermarks = [
+        next((span.until for span in held.get(stream.name, []) if span.since is None), None)
+        for stream in job.spec.streams
+        if stream.name not in job.closed_streams
+    ]
     heads = [max(span.until for span in spans) for spans in held.values()]
     job.context.state.watermarks(job.context.account).set(
         job.spec.name,

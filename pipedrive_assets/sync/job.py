@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pipedrive_assets.api.pages import ListRequest
 from pipedrive_assets.catalog.spec import EntitySpec, Stream
+from pipedrive_assets.state.leases import Lease
 from pipedrive_assets.sync.batcher import Tally
 from pipedrive_assets.sync.context import Progress, SyncContext
-from pipedrive_assets.sync.options import SyncOptions
+from pipedrive_assets.sync.options import SyncMode, SyncOptions
 from pipedrive_assets.sync.parsing import PageFacts, ParsedPage, PipedriveParsingService
 from pipedrive_assets.warehouse.batch import Position
+
+STALE = timedelta(hours=24)
+"""Who asks for everything, or for a window again, wants it as it is now: what an interrupted run read longer
+ago than this is read anew."""
 
 
 @dataclass(slots=True)
 class EntityJob:
     """The state that the scans of one entity share.
 
-    ``positions`` are those of interrupted scans, by stream and query hash; ``stopped`` says why the job ends
-    before its lists do (empty while it does not).
+    ``positions`` are those of interrupted scans, by stream and query hash; ``closed_streams`` those that the
+    account did not open last time. ``remarks`` go into the result's reason. ``stopped`` says why the job
+    ends before its lists do (empty while it does not).
     """
 
     spec: EntitySpec
@@ -31,6 +37,9 @@ class EntityJob:
     parser: PipedriveParsingService
     tally: Tally = field(default_factory=Tally)
     positions: dict[tuple[str, str], Position] = field(default_factory=dict)
+    closed_streams: set[str] = field(default_factory=set)
+    lease: Lease | None = None
+    remarks: list[str] = field(default_factory=list)
     stopped: str = ""
 
     def parse(self, records: Sequence[Any], facts: PageFacts) -> ParsedPage:
@@ -69,6 +78,8 @@ class EntityJob:
         deadline = self.options.deadline
         if deadline is not None and self.context.clock.time() >= deadline.timestamp():
             self.stopped = f"stopped at the deadline {deadline.isoformat()}; the next run goes on from here"
+        if self.lease is not None and self.lease.lost:
+            self.stopped = "stopped, since another run has taken over the lease of the entity"
         return bool(self.stopped)
 
     def take_position(self, stream: Stream, query_hash: str) -> Position | None:
@@ -79,10 +90,16 @@ class EntityJob:
         position = self.positions.pop((stream.name, query_hash), None)
         if position is None or self.options.limit is not None:
             return None
+        age = self.context.server_time() - position.t0
+        if self.options.mode is not SyncMode.INCREMENTAL and age > STALE:
+            return None
         return position if position.catalog_version == self.catalog_version else None
 
     def after_commit(self) -> None:
-        """Give memory back and remember the peak."""
+        """Keep the lease, give memory back and remember the peak."""
+        if self.lease is not None:
+            # The heartbeat notices a lost lease only at its next beat.
+            self.lease.renew()
         sample = self.context.memory.after_batch()
         self.tally.peak_rss_bytes = max(self.tally.peak_rss_bytes, sample.rss_bytes)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import reduce
 
@@ -19,19 +19,20 @@ from pydantic import BaseModel
 from pipedrive_assets.api.pages import Page
 from pipedrive_assets.catalog import spec as spec_of
 from pipedrive_assets.catalog.spec import EntitySpec, Incremental, PerParent, Stream
-from pipedrive_assets.exceptions import PipedriveApiException, PipedriveException
+from pipedrive_assets.exceptions import PipedriveApiException, PipedriveAuthException, PipedriveException
 from pipedrive_assets.logs import log_event
 from pipedrive_assets.sync.batcher import Batcher
 from pipedrive_assets.sync.job import EntityJob
 from pipedrive_assets.sync.parsing import PageFacts
 from pipedrive_assets.sync.plan import OPEN_END, missing
-from pipedrive_assets.warehouse.batch import CoverageSpan, Position, ReplacedParents
+from pipedrive_assets.warehouse.batch import CoverageSpan, MergeCounts, Position, ReplacedParents
 from pipedrive_assets.warehouse.intervals import Interval, IntervalSet
 
 logger = logging.getLogger(__name__)
 
 ParentId = int | str
 GONE = frozenset({404, 410})
+REFUSALS_OF_A_CLOSED_ENDPOINT = 3
 
 
 class _Token(BaseModel):
@@ -43,12 +44,13 @@ class _Token(BaseModel):
 
 @dataclass(slots=True)
 class _Window:
-    """Parents to visit, and the interval that is covered once all have been."""
+    """Parents to visit, and the interval that is covered once all have been; ``stored`` is its position."""
 
     interval: Interval
     parents: list[ParentId]
     query_hash: str
     t0: datetime | None = None
+    stored: Position | None = None
 
 
 class ParentScan:
@@ -66,6 +68,9 @@ class ParentScan:
         self._batcher = Batcher(job.spec, job.options, job.context, job.tally)
         self._read_parents: list[ParentId] = []
         self._read_at: datetime | None = None
+        self._last: ParentId | None = None
+        self._answered = 0
+        self._refused: list[ParentId] = []
 
     def run(self, covered: IntervalSet) -> None:
         """Visit the parents that ``covered`` does not account for.
@@ -74,21 +79,37 @@ class ParentScan:
         """
         available = self._parent_coverage()
         if not available:
-            self._job.stopped = f"{self._fan.parent} is not synced yet, and its records are needed first"
+            self._job.stopped = (
+                f"{self._fan.parent}, whose records come first, is not synced yet, or not open to the token"
+            )
             return
         for interval in self._windows(covered, available):
             for window in self._open(interval, is_newest=interval.end == available.head):
                 self._visit(window)
                 if self._job.stopped:
                     return
+        job = self._job
+        if not job.options.dry_run:
+            buried = job.context.warehouse.bury_children_of_deleted(
+                job.spec, self._parent, run_id=job.context.run_id, source=job.options.source.value
+            )
+            job.tally.merged += MergeCounts(tombstoned=buried)
+        if self._refused:
+            few = ", ".join(str(parent) for parent in self._refused[:5])
+            job.remarks.append(
+                f"{len(self._refused)} of {self._fan.parent} are not open to the token ({few} …)"
+            )
 
     # Which parents ------------------------------------------------------------------------------
 
     def _parent_coverage(self) -> IntervalSet:
-        by_stream = self._job.context.warehouse.coverage(self._fan.parent)
-        held = [by_stream.get(stream.name, IntervalSet()) for stream in self._parent.streams]
-        # A stream that the plan does not open has no coverage and no records either.
-        held = [intervals for intervals in held if intervals]
+        """What is held of all the parent's streams; one that the account does not open has no records."""
+        warehouse = self._job.context.warehouse
+        with warehouse.together():
+            by_stream = warehouse.coverage(self._fan.parent)
+            closed = warehouse.closed_streams(self._fan.parent)
+        open_streams = [stream.name for stream in self._parent.streams if stream.name not in closed]
+        held = [by_stream.get(name, IntervalSet()) for name in open_streams]
         return reduce(IntervalSet.intersect, held) if held else IntervalSet()
 
     def _windows(self, covered: IntervalSet, available: IntervalSet) -> list[Interval]:
@@ -114,7 +135,7 @@ class ParentScan:
             token = _Token.model_validate(position.token)
             end = min(token.end, interval.end)
             left = [parent for parent in self._parents(interval.start, None) if _follows(parent, token.after)]
-            yield _Window(Interval(interval.start, end), left, query_hash, position.t0)
+            yield _Window(Interval(interval.start, end), left, query_hash, position.t0, position)
             if end == interval.end:
                 return
             interval = Interval(end, interval.end)
@@ -154,6 +175,7 @@ class ParentScan:
             if halted:
                 return
         self._commit(window, finished=True)
+        self._last = None
 
     def _read_chunk(self, window: _Window, chunk: Sequence[ParentId]) -> None:
         job, fan = self._job, self._fan
@@ -169,9 +191,17 @@ class ParentScan:
             for page in job.context.paginator.pages(job.list_request(self._stream, path, params), None):
                 job.tally.count_page(page)
                 pages.append(page)
+            self._answered += 1
         except PipedriveApiException as error:
-            if fan.batch > 1 or error.status not in GONE:
+            if fan.batch > 1 or not self._is_of_one_parent(error):
+                if self._answered == 0:
+                    # The endpoint is closed, and none of these parents has been read.
+                    self._read_parents.clear()
+                    self._last = None
                 raise
+            if error.status not in GONE:
+                self._refused.append(chunk[0])
+                pages = []
         # Only a chunk read to its end may replace its parents' children.
         for page in pages:
             window.t0 = window.t0 or page.server_time
@@ -180,6 +210,18 @@ class ParentScan:
             self._read_at = min(filter(None, (self._read_at, page.requested_at)))
             job.report_page(self._stream)
         self._read_parents.extend(chunk)
+        self._last = chunk[-1]
+
+    def _is_of_one_parent(self, error: PipedriveApiException) -> bool:
+        """Whether the answer speaks of this record, and not of the endpoint or the token.
+
+        A record can be gone or hidden. That the whole endpoint is closed shows in the first records all
+        being refused.
+        """
+        if error.status in GONE:
+            return True
+        hidden = isinstance(error, PipedriveAuthException) and error.kind == "permission"
+        return hidden and (self._answered > 0 or len(self._refused) < REFUSALS_OF_A_CLOSED_ENDPOINT)
 
     # Committing ---------------------------------------------------------------------------------
 
@@ -190,12 +232,14 @@ class ParentScan:
         if job.options.limit is None and not job.options.dry_run:
             if finished:
                 coverage = [CoverageSpan(self._stream.name, window.interval.start, window.interval.end)]
-            last = self._read_parents[-1] if self._read_parents else None
-            if last is not None:
-                position = self._position(window, last, finished)
+            if self._last is not None and not finished:
+                position = window.stored = self._position(window, self._last)
+            elif finished and window.stored is not None:
+                position = replace(window.stored, token=None, finished=True)
         replaces = None
         if self._read_parents and self._read_at is not None:
-            replaces = ReplacedParents(self._column, tuple(self._read_parents), self._read_at)
+            read = tuple(parent for parent in self._read_parents if parent not in self._refused)
+            replaces = ReplacedParents(self._column, read, self._read_at)
         self._batcher.commit(coverage, position, replaces)
         self._read_parents.clear()
         self._read_at = None
@@ -209,18 +253,17 @@ class ParentScan:
                 logger, "progress_not_saved", logging.ERROR, entity=self._job.spec.name, error=str(error)
             )
 
-    def _position(self, window: _Window, last: ParentId, finished: bool) -> Position:
+    def _position(self, window: _Window, last: ParentId) -> Position:
         return Position(
             stream=self._stream.name,
             query_hash=window.query_hash,
-            token=None if finished else _Token(after=last, end=window.interval.end).model_dump(mode="json"),
+            token=_Token(after=last, end=window.interval.end).model_dump(mode="json"),
             last_update_time=None,
             last_id=str(last),
             t0=window.t0 or datetime.fromtimestamp(self._job.context.clock.time(), UTC),
             catalog_version=self._job.catalog_version,
             rows=self._job.tally.fetched,
             pages=self._job.tally.pages,
-            finished=finished,
         )
 
 

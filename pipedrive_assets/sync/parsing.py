@@ -18,7 +18,7 @@ import orjson
 import pyarrow as pa
 
 from pipedrive_assets.catalog.spec import Column, ColumnType, Computed, CustomFields, EntitySpec, Stream
-from pipedrive_assets.sync.values import ARROW_TYPES, json_text, parse_timestamp, to_array
+from pipedrive_assets.sync.values import ARROW_TYPES, INT64_MAX, json_text, parse_timestamp, to_array
 from pipedrive_assets.warehouse.batch import QuarantinedValue
 from pipedrive_assets.warehouse.schema import arrow_schema
 
@@ -220,6 +220,8 @@ def _key_problem(record: Any, key_columns: Sequence[Column]) -> str | None:
         expected: type = int if column.type is ColumnType.INTEGER else str
         if isinstance(value, bool) or not isinstance(value, expected) or value == "":
             return f"the row has no usable key {column.name!r}"
+        if isinstance(value, int) and abs(value) > INT64_MAX:
+            return f"the key {column.name!r} is outside the 64-bit range"
     return None
 
 

@@ -3,7 +3,8 @@
 What a batch proves depends on the order in which the list is read. In update order everything below the
 last time seen is covered as soon as it is committed; in any other order only the whole window is, at its
 end. No interval ends later than the server's time at the first response less the overlap: Pipedrive's
-lists lag their writes (reference section 5.1), and a client's clock proves nothing.
+lists lag their writes (reference section 5.1), and a client's clock proves nothing. A scan whose first answer
+carries no time proves nothing either: its rows are kept, and no coverage is recorded.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pipedrive_assets.api.pages import ListRequest, Page, PageToken, PipedriveCursorException
@@ -25,9 +26,6 @@ from pipedrive_assets.sync.plan import BEGINNING, Order, Scan, rest_of
 from pipedrive_assets.warehouse.batch import CoverageSpan, Position
 
 logger = logging.getLogger(__name__)
-
-STALE_LISTING = timedelta(hours=24)
-"""A list without update times that was left longer ago than this is read anew instead of resumed."""
 
 
 @dataclass(slots=True)
@@ -83,7 +81,9 @@ class ListScan:
                 # Also when a person or Dagster interrupts: what was fetched has been paid for.
                 self._save(token)
                 raise
-            self._walk.t0 = self._walk.t0 or page.server_time
+            if self._walk.pages == 0 and page.server_time_known:
+                # The moment before the request: what is written while it is answered is not proven seen.
+                self._walk.t0 = min(page.server_time, page.requested_at)
             complete, ended = self._take(page)
             if self._walk.pages == 1 and more:
                 self._look_for_rows_without_time(page)
@@ -133,7 +133,9 @@ class ListScan:
             for index, record in enumerate(records):
                 moment = self._job.update_time(record)
                 if moment is not None and scan.until is not None and moment >= scan.until:
-                    return records[:index], True
+                    # Records without a time may sort behind all others.
+                    rest = [each for each in records[index:] if self._job.update_time(each) is None]
+                    return [*records[:index], *rest], True
         if scan.order is Order.NEWEST_FIRST and scan.since is not None:
             times = (self._job.update_time(record) for record in records)
             return records, any(moment is not None and moment < scan.since for moment in times)
@@ -226,8 +228,9 @@ class ListScan:
         position = job.take_position(self._scan.stream, self._hash) if self._scan.resumable else None
         if position is None or position.token is None:
             return None
-        age = datetime.fromtimestamp(job.context.clock.time(), UTC) - position.t0
-        if self._scan.order is Order.AS_LISTED and age > STALE_LISTING:
+        age = (job.context.server_time() - position.t0).total_seconds()
+        if self._scan.order is Order.AS_LISTED and age > job.context.settings.sync_overlap:
+            # Nothing says which of the rows read then have changed since.
             return None
         self._walk = _Walk(
             t0=position.t0,

@@ -69,16 +69,18 @@ class Session:
         Errors raised: ``PipedriveAuthException`` for a wrong token; ``PipedriveWarehouseException`` where the
         warehouse holds another company.
         """
-        identity = self.state.account_of(self._auth.fingerprint)
-        if identity is None:
-            identity = self.identify()
-        self.warehouse.bind(identity)
-        return identity
+        self.warehouse.bind(self.identity)
+        return self.identity
+
+    @cached_property
+    def identity(self) -> AccountIdentity:
+        """Company and user behind the token; touches no warehouse."""
+        return self.state.account_of(self._auth.fingerprint) or self.identify()
 
     @property
     def account_key(self) -> str:
         """Name under which the state store keeps this account."""
-        return str(self.account.company_id)
+        return str(self.identity.company_id)
 
     @cached_property
     def client(self) -> PipedriveClient:
@@ -111,6 +113,10 @@ class Session:
         on_progress: Callable[[Progress], None] = ignore_progress,
     ) -> SyncResult:
         """Sync one entity; see :func:`pipedrive_assets.sync.entity.sync_entity`."""
+        options = options or SyncOptions()
+        if not options.dry_run:
+            # Before any row is read: a warehouse of another company must refuse it.
+            self.account  # noqa: B018
         context = SyncContext(
             settings=self.settings,
             paginator=self.paginator,
@@ -122,7 +128,7 @@ class Session:
             clock=self.clock,
             on_progress=on_progress,
         )
-        return sync_entity(spec_of(entity), options or SyncOptions(), context)
+        return sync_entity(spec_of(entity), options, context)
 
     def budget(self) -> BudgetState:
         """Tokens of the account's day: budget, spent, reserved, left."""

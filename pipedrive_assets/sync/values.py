@@ -17,12 +17,15 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipedrive_assets.catalog.spec import ColumnType
 
 INT64_MAX = 2**63 - 1
 EXACT_FLOAT_MAX = 2**53
 ZERO_DATES = ("0000-", "-0001-")
+EARLIEST_US, LATEST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""The years 1 to 9999, in microseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +95,9 @@ def parse_timestamp(text: str) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):  # the year 0 or 10000, once moved to UTC
         raise ValueMisfit("not a timestamp") from None
-    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
 # Whole columns -----------------------------------------------------------------------------------
@@ -125,9 +128,14 @@ def _fast_timestamp(values: Sequence[Any]) -> pa.Array[Any]:
     if text.null_count == len(text):
         return pa.nulls(len(text), pa.timestamp("us"))
     try:
-        return text.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))
+        moments = text.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))
     except pa.ArrowInvalid:
-        return text.cast(pa.timestamp("us"))
+        moments = text.cast(pa.timestamp("us"))
+    micros = moments.cast(pa.int64())
+    if pc.min(micros).as_py() < EARLIEST_US or pc.max(micros).as_py() > LATEST_US:
+        # The year 0 or 10000, once moved to UTC: Arrow can hold it, and who reads it in Python cannot.
+        raise ValueError("outside the calendar")
+    return moments
 
 
 def _fast_date(values: Sequence[Any]) -> pa.Array[Any]:

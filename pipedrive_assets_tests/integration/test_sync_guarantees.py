@@ -24,27 +24,12 @@ from pipedrive_assets.settings import load_settings
 from pipedrive_assets.sync.options import Source, SyncMode, SyncOptions
 from pipedrive_assets.sync.result import SyncStatus
 from pipedrive_assets.sync.session import Session, open_session
+from pipedrive_assets_tests.clocks import ShiftedClock
 from pipedrive_assets_tests.equality import assert_equal_copy, stored_rows
 from pipedrive_assets_tests.integration.conftest import OpenSession
 
 FULL = SyncOptions(mode=SyncMode.FULL)
 HOUR = 3600.0
-
-
-class ShiftedClock:
-    """A client's clock that is wrong by a fixed number of seconds; its sleeps are real."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-
-    def time(self) -> float:
-        return time.time() + self._seconds
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(max(0.0, seconds))
 
 
 def edit(sandbox: Sandbox, entity: str, number: int, text: str) -> None:

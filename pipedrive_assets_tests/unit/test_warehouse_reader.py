@@ -102,13 +102,80 @@ def test_a_query_finds_the_tables_by_schema_and_takes_parameters(warehouse: Ware
         "COPY pipedrive.deals TO 'deals.csv'",
         "ATTACH 'other.duckdb'",
         "SET threads = 1",
+        "PRAGMA enable_profiling = 'json'",
+        "PRAGMA import_database('folder')",
+        "CALL enable_logging()",
+        "INSTALL spatial",
+        "LOAD json",
+        "EXPLAIN DELETE FROM pipedrive.deals",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO 'deals.csv'",
+        "/* why */ EXPLAIN ANALYZE COPY (SELECT 1) TO 'deals.csv'",
+        "EXPLAIN (ANALYZE, FORMAT json) COPY (SELECT 1) TO 'deals.csv'",
+        "EXPLAIN ANALYZE CREATE TABLE memory.x AS SELECT 1",
+        "EXPLAIN ANALYZE SET threads = 1",
+        "EXPLAIN EXPLAIN SELECT 1",
+        "EXPLAIN",
+        "-- nothing",
         "",
     ],
 )
-def test_a_query_only_reads_and_is_one_statement(warehouse: Warehouse, sql: str) -> None:
-    with pytest.raises(PipedriveWarehouseException, match="one statement that reads"):
+def test_a_query_only_reads_and_is_one_statement(
+    warehouse: Warehouse, sql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with pytest.raises(PipedriveWarehouseException, match=r"one statement that reads|syntax error"):
         warehouse.query(sql)
     assert warehouse.row_count("deals") == 4
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "FROM enable_logging(storage = 'file', storage_path = 'logs')",
+        "EXPLAIN ANALYZE FROM \"Enable_Logging\"(storage = 'file', storage_path = 'logs')",
+        "WITH a AS (FROM enable_profiling(format = 'json', save_location = 'p.json')) SELECT 1 FROM a",
+        "FROM query('FROM enable_logging(storage = ''file'', storage_path = ''logs'')')",
+        "SELECT (SELECT count(*) FROM checkpoint())",
+    ],
+)
+def test_a_query_calls_no_function_that_acts(
+    warehouse: Warehouse, sql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with pytest.raises(PipedriveWarehouseException, match=r"^a query only reads: \w+\(\) is not open to it$"):
+        warehouse.query(sql)
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "EXPLAIN SELECT * FROM pipedrive.deals",
+        "explain analyze from pipedrive.deals",
+        "-- how\n/* and why */ EXPLAIN SELECT 1",
+        "EXPLAIN (FORMAT json) WITH a AS (SELECT 1) FROM a",
+        "EXPLAIN (ANALYZE, FORMAT json) /* why */ SELECT 1;",
+        "VALUES (1)",
+        "SHOW ALL TABLES",
+        "SUMMARIZE pipedrive.deals",
+        "PIVOT pipedrive.deals ON title IN ('a', 'c') USING count(*)",
+        'SELECT \'query(\', "query" FROM (SELECT 1 AS "query")',
+        "SELECT " + " + ".join(["1"] * 900),
+    ],
+)
+def test_whatever_reads_is_run(warehouse: Warehouse, sql: str) -> None:
+    assert warehouse.query(sql).num_rows > 0
+
+
+def test_a_query_may_read_files(warehouse: Warehouse, tmp_path: Path) -> None:
+    file = tmp_path / "rates.csv"
+    file.write_text("currency,rate\nEUR,1\n", encoding="utf-8")
+    assert warehouse.query("FROM read_csv(?)", [str(file)]).to_pylist() == [{"currency": "EUR", "rate": 1}]
 
 
 @pytest.mark.parametrize(
