@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -10,11 +11,31 @@ import pyarrow as pa
 
 from pipedrive_assets.catalog.spec import EntitySpec
 from pipedrive_assets.exceptions import PipedriveWarehouseException
-from pipedrive_assets.warehouse.connection import in_one_line
 from pipedrive_assets.warehouse.moments import to_sql
 from pipedrive_assets.warehouse.names import CATALOG_ALIAS, data_table, identifier, identifiers
 
-_READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+_EXPLAIN = re.compile(
+    r"""
+    (?: \s | --[^\n]*\n | /\*.*?\*/ )*
+    EXPLAIN \b (?P<analyze> \s+ANALYZE\b )? \s* (?P<options> \([\w\s,]*\) )?
+    """,
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+_ACTING = frozenset(
+    {
+        "checkpoint",
+        "disable_logging",
+        "disable_profiling",
+        "enable_logging",
+        "enable_profiling",
+        "force_checkpoint",
+        "json_execute_serialized_sql",
+        "query",
+        "truncate_duckdb_logs",
+        "write_log",
+    }
+)
+"""Functions a SELECT can call that write files, change settings, or run a text as SQL unseen."""
 
 
 def has_table(connection: duckdb.DuckDBPyConnection, entity: str) -> bool:
@@ -76,17 +97,44 @@ def parent_ids(
 
 
 def query(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object]) -> pa.Table:
-    """Run one reading statement; the warehouse is its default catalog, so ``pipedrive.deals`` is found."""
-    try:
-        statements = duckdb.extract_statements(sql)
-    except duckdb.ParserException as error:
-        raise PipedriveWarehouseException(in_one_line(error)) from error
-    if len(statements) != 1 or statements[0].type not in _READING:
-        raise PipedriveWarehouseException(
-            "give one statement that reads (SELECT, FROM, WITH, DESCRIBE, SUMMARIZE, EXPLAIN)"
-        )
+    """Run one reading statement; the warehouse is its default catalog, so ``pipedrive.deals`` is found.
+
+    EXPLAIN counts only before a statement that reads: ``EXPLAIN ANALYZE COPY`` would write its file. Files
+    may be read (``read_csv``), not written.
+    """
+    explain = _EXPLAIN.match(sql)
+    reading = sql[explain.end() :] if explain else sql
+    _check_reads(connection, reading)
+    if explain:  # put together anew, so that what was checked is what is explained
+        sql = f"EXPLAIN{explain['analyze'] or ''} {explain['options'] or ''} {reading}"
     connection.execute(f"USE {CATALOG_ALIAS}")
-    return connection.execute(statements[0], parameters).to_arrow_table()
+    return connection.execute(sql, parameters).to_arrow_table()
+
+
+def _check_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    # Only SELECT has a serialized form, and the text is parsed without being run. DuckDB's own
+    # extract_statements() opens the files of PRAGMA import_database to tell what it is.
+    row = connection.execute(
+        """
+        SELECT
+            tree ->> '$.error_type',
+            tree ->> '$.error_message',
+            json_array_length(tree, '$.statements'),
+            list_distinct(tree ->> '$..function_name')
+        FROM (SELECT json_serialize_sql(?) AS tree)
+        """,
+        [sql],
+    ).fetchone()
+    problem, message, statements, functions = row or (None, None, 0, ())
+    if problem == "parser":
+        raise PipedriveWarehouseException(" ".join(message.split()))
+    if problem is not None or statements != 1:
+        raise PipedriveWarehouseException(
+            "give one statement that reads (SELECT, FROM, WITH, DESCRIBE, SUMMARIZE, SHOW, or EXPLAIN of one)"
+        )
+    acting = sorted(_ACTING.intersection(name.lower() for name in functions))
+    if acting:
+        raise PipedriveWarehouseException(f"a query only reads: {', '.join(acting)}() is not open to it")
 
 
 def preview(connection: duckdb.DuckDBPyConnection, entity: str, rows: int) -> pa.Table:
