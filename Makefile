@@ -38,7 +38,7 @@ test: $(VENV)/test  ## every test, under ten minutes on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak" $(ARGS)
 
 soak: $(VENV)/test  ## the slow checks
-	$(BIN)/python -m pytest -m soak --timeout=3600 $(ARGS)
+	$(BIN)/python -m pytest -m soak --hypothesis-profile=soak --timeout=3600 $(ARGS)
 
 lint: $(VENV)/lint  ## format, lint, types, import rules, duplicate code, definitions
 	$(BIN)/ruff format --check .

@@ -81,7 +81,10 @@ def finished_partitions(
     """
     from pipedrive_assets.warehouse.intervals import IntervalSet
 
-    streams = [stream.name for stream in spec.streams if options.tier in (None, stream.tier or spec.tier)]
+    wanted = [stream.name for stream in spec.streams if options.tier in (None, stream.tier or spec.tier)]
+    # What the account does not open holds no records, and never gets a coverage.
+    closed = warehouse.closed_streams(spec.name)
+    streams = [name for name in wanted if name not in closed] or wanted
     own = IntervalSet()
     for run_id in run_ids:
         own |= _in_all(warehouse.spans_of_run(run_id, spec.name), streams)

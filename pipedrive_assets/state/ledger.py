@@ -52,6 +52,9 @@ _DAY = select(
 _ENTRY = select(_entries).where(_entries.c.reservation_id == bindparam("reservation"))
 _DROP_ENTRY = delete(_entries).where(_entries.c.reservation_id == bindparam("reservation"))
 _RESERVE = insert(_entries)
+_LATEST_DAY = select(func.max(_entries.c.day)).where(
+    _entries.c.account == bindparam("account"), _entries.c.reclaimed_tokens.is_(None)
+)
 _UNANSWERED = select(func.count()).where(
     _entries.c.account == bindparam("account"),
     _entries.c.reclaimed_tokens.is_(None),
@@ -167,21 +170,20 @@ class TokenLedger:
         reservation is taken for lost. Without a ``budget`` only an exhausted day refuses.
         """
         with self._database.begin() as connection:
-            state = self._day(connection, slot_at)
-            refusal = _refusal(state, tokens, budget)
+            refusal = self._refusal(connection, slot_at, tokens, budget)
             if refusal is not None and self.reclaim().reservations:
-                state = self._day(connection, slot_at)
-                refusal = _refusal(state, tokens, budget)
+                refusal = self._refusal(connection, slot_at, tokens, budget)
             if refusal is not None:
                 return refusal
-            reservation = Reservation(uuid4().hex, tokens, state.day, slot_at)
+            day = day_of(slot_at + self._offset(connection))
+            reservation = Reservation(uuid4().hex, tokens, day, slot_at)
             owner = ProcessId.current()
             connection.execute(
                 _RESERVE,
                 {
                     "reservation_id": reservation.reservation_id,
                     "account": self.account,
-                    "day": state.day,
+                    "day": day,
                     "tokens": tokens,
                     "endpoint": endpoint,
                     "lane": lane.value,
@@ -295,9 +297,24 @@ class TokenLedger:
     def _offset(self, connection: Connection) -> float:
         return server_offset(connection, self.account, ProcessId.current().host)
 
-    def _day(self, connection: Connection, at: float) -> DayState:
+    def _refusal(
+        self, connection: Connection, slot_at: float, tokens: int, budget: BudgetRule | None
+    ) -> Refusal | None:
+        """Why there is no room on the day of ``slot_at``, or on the next one if others have slots there.
+
+        Around midnight a request may leave late, and a slow answer may set the known clock back: either way
+        it is charged to the new day.
+        """
+        state = self._day(connection, slot_at)
+        refusal = _refusal(state, tokens, budget)
+        latest: str | None = connection.scalar(_LATEST_DAY, {"account": self.account})
+        if refusal is None and latest is not None and latest > state.day:
+            refusal = _refusal(self._day(connection, slot_at, latest), tokens, budget)
+        return refusal
+
+    def _day(self, connection: Connection, at: float, day: str | None = None) -> DayState:
         server_now = at + self._offset(connection)
-        day = day_of(server_now)
+        day = day_of(server_now) if day is None else day
         row = connection.execute(_DAY, {"account": self.account, "day": day}).one()
         return DayState(
             day=day,

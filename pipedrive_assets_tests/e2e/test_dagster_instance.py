@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -134,6 +135,39 @@ def test_a_run_submitted_from_outside_is_taken_from_the_queue(
     assert sources == [{"_source": "cli"}]
     keys = calendar_of(settings).keys(datetime.now(UTC))
     assert deployment.materialized(instance, "deals") == keys
+
+
+def test_a_queued_run_and_a_command_give_the_same_rows(
+    deployment: Deployment, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    until(lambda: _has_daemon(instance), STARTS_WITHIN_SECONDS)
+    names = ("deals", "users", "notes")
+    run_id = submit(list(names), tags={"pipedrive/source": "cli", "pipedrive/mode": "full"})
+    assert ended(instance, run_id) is dg.DagsterRunStatus.SUCCESS
+    in_process = {**deployment.env, "DAGSTER_HOME": str(tmp_path)}
+    command = subprocess.run(
+        [sys.executable, "-c", "from pipedrive_assets.cli import main; main()"]
+        + ["sync-entities", "--full-data", "--force", "--json"]
+        + [word for name in names for word in ("--entity", name)],
+        env=in_process,
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert command.returncode == 0, command.stderr
+    for name in names:
+        queued, direct = (_rows_of(env, name) for env in (deployment.env, in_process))
+        assert queued == direct
+
+
+def _rows_of(env: Mapping[str, str], entity: str) -> list[dict[str, Any]]:
+    """All columns but those that say when, by whom and in which run a row was written."""
+    warehouse = _warehouse(env)
+    try:
+        columns = "* EXCLUDE (_observed_at, _synced_at, _run_id, _source)"
+        return warehouse.query(f"SELECT {columns} FROM pipedrive.{entity} ORDER BY id").to_pylist()
+    finally:
+        warehouse.close()
 
 
 def test_an_entity_that_is_not_enabled_cannot_be_submitted(

@@ -255,6 +255,11 @@ def test_lane_says_on_whose_account_tokens_are_spent(sandbox: Sandbox, session_f
         assert session.budget().by_lane[Lane.BACKFILL] == 10
 
 
+def test_a_result_names_the_peak_of_memory_in_use(sandbox: Sandbox, session_for: OpenSession) -> None:
+    with session_for(sandbox) as session:
+        assert session.sync("persons", FULL).peak_rss_mb > 10
+
+
 def test_source_is_stored_with_each_row(sandbox: Sandbox, session_for: OpenSession) -> None:
     with session_for(sandbox) as session:
         session.sync("persons", SyncOptions(mode=SyncMode.FULL, source=Source.BACKFILL))
