@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from pipedrive_assets.catalog import CATALOG
 from pipedrive_assets.catalog.price import floor_tokens
 from pipedrive_assets.catalog.spec import EntitySpec, PerParent
-from pipedrive_assets.cli.output import Output, json_option
+from pipedrive_assets.cli.output import Output, invoked_as, json_option
 from pipedrive_assets.cli.progress import Watcher, watching
 from pipedrive_assets.cli.sandbox import SCALES
 from pipedrive_assets.cli.sync import sync_all
@@ -198,9 +198,10 @@ def _print_again(output: Output, again: _Pass) -> None:
 
 def _print_next(output: Output, target: str, seconds: float) -> None:
     output.say(f"\nDone in {seconds:.1f} s. The copy is {target}:")
+    program = invoked_as()
     where = f"PIPEDRIVE_WAREHOUSE={shlex.quote(target)}"
-    output.say(f'  {where} pipedrive-assets query "FROM pipedrive.persons LIMIT 5"')
+    output.say(f'  {where} {program} query "FROM pipedrive.persons LIMIT 5"')
     output.say("\nNext:")
     output.say("  your own account:  export PIPEDRIVE_TOKEN=…   (Pipedrive: Personal preferences > API)")
-    output.say("                     pipedrive-assets test-connection && pipedrive-assets sync-entities")
+    output.say(f"                     {program} test-connection && {program} sync-entities")
     output.say("  the Dagster UI:    make dev   (http://127.0.0.1:3000)")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
+import sys
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -14,6 +18,15 @@ from rich.table import Table
 from rich.text import Text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def invoked_as() -> str:
+    """How this program is called from here, ready to be pasted: its name if the shell would find it."""
+    called = Path(sys.argv[0]).absolute()
+    if shutil.which(called.name) == str(called):
+        return called.name
+    here = Path.cwd()
+    return shlex.quote(str(called.relative_to(here) if called.is_relative_to(here) else called))
 
 
 class Output:

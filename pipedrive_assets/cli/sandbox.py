@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pipedrive_assets.cli.output import Output, json_option
+from pipedrive_assets.cli.output import Output, invoked_as, json_option
 from pipedrive_assets.sandbox import Sandbox, SandboxConfig
 
 SCALES = ("tiny", "small", "medium", "large")
@@ -50,7 +50,7 @@ def sandbox(output: Output, /, **options: Any) -> None:
         output.say("In another terminal:")
         output.say(f"  export PIPEDRIVE_BASE_URL={server.url}")
         output.say(f"  export PIPEDRIVE_TOKEN={server.token}")
-        output.say("  pipedrive-assets sync-entities")
+        output.say(f"  {invoked_as()} sync-entities")
         # With a timeout, since a wait without one cannot be interrupted everywhere.
         while not stop.wait(1.0):
             pass

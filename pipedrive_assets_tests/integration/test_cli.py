@@ -460,3 +460,18 @@ def test_the_demo_copies_an_account_then_finds_nothing_changed_then_answers_a_qu
     assert found["second_run"]["created"] == found["second_run"]["updated"] == 0
     assert found["example"]
     assert Path(found["warehouse"]).is_relative_to(str(environment["DAGSTER_HOME"]))
+
+
+def test_what_the_demo_tells_a_newcomer_to_type_works_as_printed(environment, tmp_path):
+    shell = {name: value for name, value in {**os.environ, **environment}.items() if value is not None}
+    script = Path(sys.executable).with_name("pipedrive-assets")
+    demo = subprocess.run(
+        [script, "demo", "--scale", "tiny"], env=shell, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert demo.returncode == 0, demo.stderr
+    (printed,) = [line for line in demo.stdout.splitlines() if " query " in line]
+    pasted = subprocess.run(
+        printed, shell=True, env=shell, cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert pasted.returncode == 0, pasted.stderr
+    assert "first_name" in pasted.stdout
