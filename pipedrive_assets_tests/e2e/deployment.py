@@ -64,9 +64,7 @@ def deployed(home: Path, sandbox: Sandbox, **variables: str) -> Iterator[Deploym
     """A webserver, daemon and code server for ``sandbox``; ended by their own process group."""
     shutil.copy(ROOT / "dagster_home" / "dagster.yaml", home)
     shutil.copy(ROOT / "workspace.yaml", home)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     env = {
         **{key: value for key, value in os.environ.items() if not key.startswith("PIPEDRIVE_")},
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -93,7 +91,7 @@ def deployed(home: Path, sandbox: Sandbox, **variables: str) -> Iterator[Deploym
         )
         try:
             deployment = Deployment(f"http://127.0.0.1:{port}", env, sandbox)
-            until(lambda: _answers(deployment.url), STARTS_WITHIN_SECONDS)
+            until(lambda: answers(f"{deployment.url}/server_info"), STARTS_WITHIN_SECONDS)
             yield deployment
         finally:
             os.killpg(process.pid, signal.SIGINT)
@@ -102,6 +100,13 @@ def deployed(home: Path, sandbox: Sandbox, **variables: str) -> Iterator[Deploym
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait(10)
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def ended(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
@@ -117,9 +122,10 @@ def ended(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
     return status()
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a server answers there, and well."""
     try:
-        with urllib.request.urlopen(f"{url}/server_info", timeout=5):
+        with urllib.request.urlopen(url, timeout=5):
             return True
     except OSError:
         return False
