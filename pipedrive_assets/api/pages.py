@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 from pipedrive_assets.catalog.spec import Stream
 from pipedrive_assets.exceptions import PipedriveApiException
@@ -44,15 +43,6 @@ class PageToken:
     cursor: str | None = None
     start: int | None = None
     last_id: str | None = None
-
-    def to_json(self) -> str:
-        """As text that another process can go on from."""
-        return json.dumps({name: value for name, value in asdict(self).items() if value is not None})
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """The token that :meth:`to_json` wrote; ``ValueError`` or ``TypeError`` for any other text."""
-        return cls(**json.loads(text))
 
 
 @dataclass(frozen=True, slots=True)

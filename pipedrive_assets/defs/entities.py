@@ -48,11 +48,6 @@ def entity_key(name: str) -> dg.AssetKey:
     return dg.AssetKey(["pipedrive", name])
 
 
-def entity_of(key: dg.AssetKey) -> str:
-    """Name of the entity behind an asset key."""
-    return key.path[-1]
-
-
 def build_entity_asset(
     spec: EntitySpec,
     calendar: Calendar,

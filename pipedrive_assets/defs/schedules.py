@@ -19,7 +19,15 @@ from pipedrive_assets.defs.entities import entity_key
 from pipedrive_assets.defs.internals import UNFINISHED, AssetJob
 from pipedrive_assets.defs.jobs import RHYTHM_JOBS
 from pipedrive_assets.defs.partitions import Calendar, KeyRange
-from pipedrive_assets.defs.pricing import CORE, CUSTOM_FIELDS, DAILY, HOURLY, Rhythm, SchedulePlan
+from pipedrive_assets.defs.pricing import (
+    CORE,
+    CUSTOM_FIELDS,
+    DAILY,
+    HOURLY,
+    RHYTHM_NAMES,
+    Rhythm,
+    SchedulePlan,
+)
 from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.state.lanes import Lane
 from pipedrive_assets.sync.options import Source, SyncMode
@@ -27,7 +35,7 @@ from pipedrive_assets.sync.options import Source, SyncMode
 if TYPE_CHECKING:
     from pipedrive_assets.state.watermarks import Watermark
 
-SCHEDULE_NAMES = {name: f"pipedrive_{name}" for name in (CORE, HOURLY, CUSTOM_FIELDS, DAILY)}
+SCHEDULE_NAMES = {name: f"pipedrive_{name}" for name in RHYTHM_NAMES}
 _MINUTE_OF_HOUR = {CORE: 0, HOURLY: 5, CUSTOM_FIELDS: 35}
 """Schedules of an hour and more start apart from each other, since writers of the warehouse take turns."""
 _PRIORITY = {CORE: "5", HOURLY: "2", CUSTOM_FIELDS: "1", DAILY: "1"}

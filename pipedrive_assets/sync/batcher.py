@@ -25,6 +25,7 @@ from pipedrive_assets.warehouse.batch import (
     QuarantinedValue,
     ReplacedParents,
 )
+from pipedrive_assets.warehouse.schema import arrow_schema
 
 PAGES_PER_BATCH = 10
 BYTES_PER_BATCH = 16 * 1024 * 1024
@@ -118,8 +119,6 @@ class Batcher:
         self._pages.clear()
 
     def _rows(self) -> pa.Table:
-        from pipedrive_assets.warehouse.schema import arrow_schema
-
         if not self._pages:
             return arrow_schema(self._spec).empty_table()
         return pa.concat_tables([page.rows for page in self._pages])

@@ -18,8 +18,9 @@ import orjson
 import pyarrow as pa
 
 from pipedrive_assets.catalog.spec import Column, ColumnType, Computed, CustomFields, EntitySpec, Stream
-from pipedrive_assets.sync.values import ARROW_TYPES, INT64_MAX, json_text, parse_timestamp, to_array
+from pipedrive_assets.sync.values import INT64_MAX, json_text, parse_timestamp, to_array
 from pipedrive_assets.warehouse.batch import QuarantinedValue
+from pipedrive_assets.warehouse.column_types import ARROW_TYPES
 from pipedrive_assets.warehouse.schema import arrow_schema
 
 CUSTOM_FIELD_KEY = re.compile(r"^[0-9a-f]{40}(?:_[a-z0-9_]+)?$")

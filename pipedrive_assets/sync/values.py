@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipedrive_assets.catalog.spec import ColumnType
+from pipedrive_assets.warehouse.column_types import ARROW_TYPES
 
 INT64_MAX = 2**63 - 1
 EXACT_FLOAT_MAX = 2**53
@@ -71,17 +72,6 @@ def _one_by_one(values: Sequence[Any], column_type: ColumnType) -> tuple[pa.Arra
             misfits.append(Misfit(index, value, str(error)))
             converted.append(None)
     return pa.array(converted, ARROW_TYPES[column_type]), misfits
-
-
-ARROW_TYPES: dict[ColumnType, pa.DataType] = {
-    ColumnType.INTEGER: pa.int64(),
-    ColumnType.NUMBER: pa.float64(),
-    ColumnType.BOOLEAN: pa.bool_(),
-    ColumnType.TEXT: pa.string(),
-    ColumnType.TIMESTAMP: pa.timestamp("us"),
-    ColumnType.DATE: pa.date32(),
-    ColumnType.JSON: pa.string(),
-}
 
 
 def json_text(value: Any) -> str:

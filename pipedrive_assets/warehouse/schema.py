@@ -1,7 +1,4 @@
-"""Tables and their columns: DDL from the catalog, Arrow schemas for the parser, versions of the metadata.
-
-The only module that maps a catalog type to SQL or Arrow.
-"""
+"""Tables and their columns: DDL from the catalog, Arrow schemas for the parser, versions of the metadata."""
 
 from __future__ import annotations
 
@@ -13,6 +10,7 @@ import pyarrow as pa
 from pipedrive_assets.catalog.spec import ColumnType, EntitySpec
 from pipedrive_assets.exceptions import PipedriveWarehouseException
 from pipedrive_assets.warehouse import changes
+from pipedrive_assets.warehouse.column_types import ARROW_TYPES, SQL_TYPES
 from pipedrive_assets.warehouse.names import (
     CATALOG_ALIAS,
     DATA_SCHEMA,
@@ -21,25 +19,6 @@ from pipedrive_assets.warehouse.names import (
     identifier,
     meta_table,
 )
-
-SQL_TYPES: dict[ColumnType, str] = {
-    ColumnType.INTEGER: "BIGINT",
-    ColumnType.NUMBER: "DOUBLE",
-    ColumnType.BOOLEAN: "BOOLEAN",
-    ColumnType.TEXT: "VARCHAR",
-    ColumnType.TIMESTAMP: "TIMESTAMP",
-    ColumnType.DATE: "DATE",
-    ColumnType.JSON: "JSON",
-}
-ARROW_TYPES: dict[ColumnType, pa.DataType] = {
-    ColumnType.INTEGER: pa.int64(),
-    ColumnType.NUMBER: pa.float64(),
-    ColumnType.BOOLEAN: pa.bool_(),
-    ColumnType.TEXT: pa.string(),
-    ColumnType.TIMESTAMP: pa.timestamp("us"),
-    ColumnType.DATE: pa.date32(),
-    ColumnType.JSON: pa.string(),
-}
 
 _OBSERVED: tuple[tuple[str, ColumnType], ...] = (
     ("_extra", ColumnType.JSON),

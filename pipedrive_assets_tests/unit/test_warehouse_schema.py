@@ -16,8 +16,9 @@ from pipedrive_assets.catalog import CATALOG
 from pipedrive_assets.catalog.spec import Column, ColumnType
 from pipedrive_assets.exceptions import PipedriveWarehouseException
 from pipedrive_assets.warehouse import Warehouse, arrow_schema
+from pipedrive_assets.warehouse.column_types import ARROW_TYPES, SQL_TYPES
 from pipedrive_assets.warehouse.names import identifier, identifiers, literal
-from pipedrive_assets.warehouse.schema import ARROW_TYPES, SQL_TYPES, VERSION
+from pipedrive_assets.warehouse.schema import VERSION
 from pipedrive_assets_tests.warehouse_rows import DEALS, batch, open_warehouse, stored
 
 
