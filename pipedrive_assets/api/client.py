@@ -229,7 +229,9 @@ class PipedriveClient:
             raise
 
     def _admitted(self, call: _Call, effort: _Effort) -> Accepted | Failed:
-        permit = self._limiter.acquire(call.cost, call.endpoint, call.lane, call.deadline)
+        permit = self._limiter.acquire(
+            call.cost, call.endpoint, call.lane, call.deadline, entity=call.context.entity or ""
+        )
         sent = self._clock.monotonic()
         effort.wait_seconds += permit.wait_seconds
         effort.requests += 1

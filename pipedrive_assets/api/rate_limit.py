@@ -113,7 +113,9 @@ class PipedriveRateLimitManager:
         ledger.absorb(self._ledger)
         self._ledger = ledger
 
-    def acquire(self, cost: int, endpoint: str, lane: Lane, deadline: float | None = None) -> Permit:
+    def acquire(
+        self, cost: int, endpoint: str, lane: Lane, deadline: float | None = None, *, entity: str = ""
+    ) -> Permit:
         """Reserve ``cost`` tokens, book a slot and sleep until it comes.
 
         ``deadline`` is in monotonic seconds. Nothing is spent or booked when it raises.
@@ -122,7 +124,7 @@ class PipedriveRateLimitManager:
             ``burst`` when the slot would come after the deadline
         """
         started = self._clock.monotonic()
-        permit = self._reserve(cost, endpoint, lane, deadline)
+        permit = self._reserve(cost, endpoint, lane, deadline, entity)
         try:
             while True:
                 wait = permit.slot_at - self._clock.time()
@@ -194,7 +196,7 @@ class PipedriveRateLimitManager:
             exhausted=state.exhausted,
         )
 
-    def _reserve(self, cost: int, endpoint: str, lane: Lane, deadline: float | None) -> Permit:
+    def _reserve(self, cost: int, endpoint: str, lane: Lane, deadline: float | None, entity: str) -> Permit:
         search = is_search(endpoint)
         with self._store.transaction():
             slot_at = self._next_slot(search)
@@ -203,6 +205,7 @@ class PipedriveRateLimitManager:
                 cost,
                 endpoint,
                 lane,
+                entity=entity,
                 slot_at=slot_at,
                 lifetime=self._policy.lifetime_seconds,
                 budget=partial(self._allowed, lane) if self._policy.enabled else None,

@@ -160,6 +160,7 @@ class TokenLedger:
         endpoint: str,
         lane: Lane,
         *,
+        entity: str = "",
         slot_at: float,
         lifetime: float,
         budget: BudgetRule | None,
@@ -187,6 +188,7 @@ class TokenLedger:
                     "tokens": tokens,
                     "endpoint": endpoint,
                     "lane": lane.value,
+                    "entity": entity,
                     "host": owner.host,
                     "pid": owner.pid,
                     "started": owner.started,
@@ -225,7 +227,7 @@ class TokenLedger:
             answered_on = None if server_time is None else day_of(server_time.timestamp())
             if entry is not None:
                 connection.execute(_DROP_ENTRY, {"reservation": reservation_id})
-                line = SpendLine(entry.day, entry.endpoint, Lane(entry.lane), 1, charged)
+                line = SpendLine(entry.day, entry.endpoint, Lane(entry.lane), 1, charged, entry.entity)
                 if entry.reclaimed_tokens:
                     charge(self._database, connection, self.account, line.refunded(entry.reclaimed_tokens))
                 charge(self._database, connection, self.account, line.on(answered_on or entry.day))
@@ -269,7 +271,7 @@ class TokenLedger:
             )
 
     def spend(self, day: str) -> tuple[SpendLine, ...]:
-        """What was settled on a day, by endpoint and lane, dearest first."""
+        """What was settled on a day, by endpoint, lane and entity, dearest first."""
         with self._database.read() as connection:
             return spend_of(connection, self.account, day)
 

@@ -15,7 +15,7 @@ from pipedrive_assets.state.database import Database
 VERSION_TABLE = "pipedrive_state_version"
 """Not Alembic's default name, so that a store may share a database with Dagster, which uses that one."""
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every schema version, oldest first; a test holds it against ``migrations/versions``."""
 
 

@@ -52,7 +52,7 @@ def reclaim(database: Database, connection: Connection, account: str, now: float
             .values(reclaimed_tokens=counted)
         )
         if counted:
-            line = SpendLine(row.day, row.endpoint, Lane(row.lane), 1, counted)
+            line = SpendLine(row.day, row.endpoint, Lane(row.lane), 1, counted, row.entity)
             charge(database, connection, account, line)
     connection.execute(
         delete(entries).where(

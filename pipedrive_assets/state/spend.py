@@ -1,4 +1,4 @@
-"""What was spent, for people to read: requests and tokens by day, endpoint and lane."""
+"""What was spent, for people to read: requests and tokens by day, endpoint, lane and entity."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from pipedrive_assets.state.lanes import Lane
 
 @dataclass(frozen=True, slots=True)
 class SpendLine:
-    """Settled requests of one endpoint and lane on one day."""
+    """Settled requests of one endpoint, lane and entity on one day; no entity: an empty name."""
 
     day: str
     endpoint: str
     lane: Lane
     requests: int
     tokens: int
+    entity: str = ""
 
     def on(self, day: str) -> SpendLine:
         """The same on another day."""
@@ -48,6 +49,7 @@ def charge(database: Database, connection: Connection, account: str, line: Spend
             "day": line.day,
             "endpoint": line.endpoint,
             "lane": line.lane.value,
+            "entity": line.entity,
             "requests": line.requests,
             "tokens": line.tokens,
         },
@@ -61,7 +63,7 @@ def spend_of(connection: Connection, account: str, day: str) -> tuple[SpendLine,
     rows = connection.execute(
         select(spend)
         .where(spend.c.account == account, spend.c.day == day)
-        .order_by(spend.c.tokens.desc(), spend.c.endpoint, spend.c.lane)
+        .order_by(spend.c.tokens.desc(), spend.c.endpoint, spend.c.lane, spend.c.entity)
     ).all()
     return tuple(_line(row) for row in rows)
 
@@ -75,4 +77,4 @@ def drop_spend(connection: Connection, account: str) -> tuple[SpendLine, ...]:
 
 
 def _line(row: Row[Any]) -> SpendLine:
-    return SpendLine(row.day, row.endpoint, Lane(row.lane), row.requests, row.tokens)
+    return SpendLine(row.day, row.endpoint, Lane(row.lane), row.requests, row.tokens, row.entity)

@@ -59,6 +59,8 @@ ledger_spend = Table(
     Column("day", String(10), primary_key=True),
     Column("endpoint", String, primary_key=True),
     Column("lane", String(16), primary_key=True),
+    # On whose behalf; empty where a request belonged to no entity.
+    Column("entity", String, primary_key=True),
     Column("requests", Integer, nullable=False),
     Column("tokens", Integer, nullable=False),
 )
@@ -72,6 +74,7 @@ reservations = Table(
     Column("tokens", Integer, nullable=False),
     Column("endpoint", String, nullable=False),
     Column("lane", String(16), nullable=False),
+    Column("entity", String, nullable=False),
     Column("host", String, nullable=False),
     Column("pid", Integer, nullable=False),
     Column("started", Double, nullable=False),
@@ -135,4 +138,111 @@ watermarks = Table(
     Column("head", Double),
     Column("rows", Integer),
     Column("recorded_at", Double, nullable=False),
+)
+
+request_minutes = Table(
+    "request_minutes",
+    metadata,
+    Column("account", String, primary_key=True),
+    # Whole minutes since the epoch.
+    Column("minute", Integer, primary_key=True),
+    Column("requests", Integer, nullable=False),
+    # No answer, or one that counts for the circuit breaker.
+    Column("failures", Integer, nullable=False),
+    Column("refusals", Integer, nullable=False),
+    Column("tokens", Integer, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("wait_seconds", Double, nullable=False),
+    Column("last_success_at", Double),
+)
+
+request_totals = Table(
+    "request_totals",
+    metadata,
+    Column("account", String, primary_key=True),
+    Column("endpoint", String, primary_key=True),
+    # The HTTP status as text, or what became of a request without an answer.
+    Column("status", String(16), primary_key=True),
+    Column("requests", Integer, nullable=False),
+    Column("retries", Integer, nullable=False),
+    Column("tokens", Integer, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("wait_seconds", Double, nullable=False),
+)
+
+health_samples = Table(
+    "health_samples",
+    metadata,
+    Column("account", String, primary_key=True),
+    Column("at", Double, primary_key=True),
+    # probe or traffic: whether a request was made for it.
+    Column("source", String(16), nullable=False),
+    Column("verdict", String(16), nullable=False),
+    Column("reason", String, nullable=False),
+    Column("ok", Boolean, nullable=False),
+    Column("latency_ms", Double),
+    Column("failure_percent", Double, nullable=False),
+    Column("tokens_left", Integer),
+    Column("memory_percent", Double),
+)
+
+health_states = Table(
+    "health_states",
+    metadata,
+    Column("account", String, primary_key=True),
+    Column("verdict", String(16), nullable=False),
+    Column("reason", String, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("checked_at", Double, nullable=False),
+    # Probes that failed in a row.
+    Column("failures", Integer, nullable=False),
+    Column("probed_at", Double),
+)
+
+sync_outcomes = Table(
+    "sync_outcomes",
+    metadata,
+    Column("outcome_id", Integer, primary_key=True),
+    Column("account", String, nullable=False),
+    Column("entity", String, nullable=False),
+    Column("run_id", String, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("finished_at", Double, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("fetched", Integer, nullable=False),
+    Column("quarantined", Integer, nullable=False),
+    Column("tokens", Integer, nullable=False),
+    Column("requests", Integer, nullable=False),
+    Column("retries", Integer, nullable=False),
+    Column("peak_rss_mb", Double, nullable=False),
+    Column("memory_percent", Double, nullable=False),
+    Column("error", String, nullable=False),
+    Index("sync_outcomes_by_time", "account", "finished_at"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("account", String, primary_key=True),
+    Column("condition", String, primary_key=True),
+    Column("severity", String(16), nullable=False),
+    Column("raised", Boolean, nullable=False),
+    # When it last changed between raised and not.
+    Column("since", Double, nullable=False),
+    Column("detail", String, nullable=False),
+    # When people were last told that it is raised, and whether they know that it is over.
+    Column("told_at", Double),
+    Column("recovery_due", Boolean, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("event_id", Integer, primary_key=True),
+    Column("account", String, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("name", String, nullable=False),
+    Column("detail", String, nullable=False),
+    Index("events_by_time", "account", "at"),
 )
