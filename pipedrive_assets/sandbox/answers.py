@@ -69,3 +69,10 @@ def success_rows(rows: list[bytes], more: dict[str, Any] | None) -> Answer:
     """A list whose rows are JSON already; ``more`` is its ``additional_data``."""
     tail = b',"additional_data":' + orjson.dumps(more) if more is not None else b""
     return Answer(200, b'{"success":true,"data":[' + b",".join(rows) + b"]" + tail + b"}")
+
+
+def has_more(answer: Answer) -> bool:
+    """Whether a list's answer promises a further page, by cursor or by offset (reference 4)."""
+    more = orjson.loads(answer.body).get("additional_data") or {}
+    paging = more.get("pagination") or {}
+    return bool(more.get("next_cursor") or paging.get("more_items_in_collection"))

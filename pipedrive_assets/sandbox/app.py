@@ -15,9 +15,16 @@ import orjson
 
 from pipedrive_assets.sandbox import faulty
 from pipedrive_assets.sandbox.account import Account, UnknownRecordError
-from pipedrive_assets.sandbox.answers import CLOUDFLARE_PAGE, Answer, RefusedError, gateway, missing
+from pipedrive_assets.sandbox.answers import (
+    CLOUDFLARE_PAGE,
+    Answer,
+    RefusedError,
+    gateway,
+    has_more,
+    missing,
+)
 from pipedrive_assets.sandbox.config import SandboxConfig
-from pipedrive_assets.sandbox.faults import Fault, Faults
+from pipedrive_assets.sandbox.faults import Fault, Faults, Place
 from pipedrive_assets.sandbox.limits import Limits
 from pipedrive_assets.sandbox.log import RequestLog, RequestRecord, fingerprint
 from pipedrive_assets.sandbox.params import check
@@ -72,7 +79,7 @@ class Api:
         call = _call(scope)
         body = await _read_body(receive)
         await self._wait()
-        call.fault = self.faults.next(call.method, call.raw_path)
+        call.fault = self.faults.next(call.method, call.raw_path, call.params, lambda: self._place(call))
         call.arrived = time.monotonic()
         answer = self._spoiled(call, body) if call.fault else self._answer(call, body)
         await self._wait()
@@ -87,6 +94,20 @@ class Api:
         if self.config.latency_ms > 0:
             spread = self._jitter.uniform(-self.config.jitter_ms, self.config.jitter_ms)
             await asyncio.sleep(max(0.0, self.config.latency_ms + spread) / 2000)
+
+    def _place(self, call: Call) -> Place | None:
+        """Which page of its list a request asks for; None where it asks for no list or would be refused."""
+        route = self._route(call)
+        if not isinstance(route, Route) or not route.is_list:
+            return None
+        try:
+            with self.account.lock:
+                more = has_more(route.handler(self.account, self._request(call, route)))
+        except (RefusedError, UnknownRecordError):
+            return None
+        if "cursor" in call.params or call.params.get("start", "0") != "0":
+            return "middle" if more else "last"
+        return "first" if more else "only"
 
     def _spoiled(self, call: Call, body: bytes) -> Answer:
         """The answer under a fault; one that stands in for the answer is charged by its own status."""
@@ -141,7 +162,8 @@ class Api:
         call.cost = self.limits.charge(cost, answer.status)
         return answer
 
-    def _handled(self, call: Call, route: Route, body: bytes) -> Answer:
+    def _request(self, call: Call, route: Route) -> Request:
+        """The call as handlers take it; refused where a parameter is wrong."""
         found = self.router.find(call.version, call.raw_path.split(call.version, 1)[1])
         request = Request(
             call.method,
@@ -151,8 +173,12 @@ class Api:
             places(route.path, found[1] if found else []),
             {name: value for name, value in call.params.items() if name != "api_token"},
         )
+        check(call.version, route.path, route.operation, request.params)
+        return request
+
+    def _handled(self, call: Call, route: Route, body: bytes) -> Answer:
         try:
-            check(call.version, route.path, route.operation, request.params)
+            request = self._request(call, route)
             if body:
                 request.body = _json(body)
             with self.account.lock:

@@ -1,6 +1,7 @@
 """Faults on command: which requests they meet, and what they do to them.
 
 A fault either replaces the answer (status, hang, reset) or spoils the true one (truncation, odd values).
+Each firing is remembered with the request that it met and the place of that request in its list.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import random
 import re
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -15,6 +17,9 @@ Kind = Literal[
     "status", "html", "invalid_json", "truncate", "reset", "hang", "success_false", "no_rate_headers",
     "repeat_cursor", "extra_key", "bad_value",
 ]  # fmt: skip
+
+Place = Literal["only", "first", "middle", "last"]
+"""Which page of its list a request asks for; ``only`` is first and last at once."""
 
 STATUSES = (400, 401, 402, 403, 404, 405, 408, 410, 415, 422, 429, 500, 501, 502, 503, 504, *range(520, 528))
 
@@ -42,6 +47,7 @@ class Fault:
     after: int = 0
     probability: float = 1.0
     count: int | None = None
+    place: Place | None = None
     seen: int = 0
     fired: int = 0
 
@@ -55,12 +61,25 @@ class Fault:
         return self.kind in ("status", "html", "reset", "hang")
 
 
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """One request that met a fault, and the fault's status; ``place`` is None where it asked for no list."""
+
+    kind: Kind
+    status: int
+    method: str
+    path: str
+    params: Mapping[str, str]
+    place: Place | None
+
+
 class Faults:
-    """The active faults, asked in the order in which they were added."""
+    """The active faults, asked in the order in which they were added; ``firings`` outlives them."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311 - repeatable, not secret
         self._faults: list[Fault] = []
+        self.firings: list[Firing] = []
         self._lock = threading.Lock()
 
     def add(self, kind: Kind, **rule: Any) -> Fault:
@@ -80,15 +99,26 @@ class Faults:
         with self._lock:
             return [asdict(fault) for fault in self._faults]
 
-    def next(self, method: str, path: str) -> Fault | None:
-        """The fault that this request meets, if any; it counts as fired."""
+    def next(
+        self, method: str, path: str, params: Mapping[str, str], place_of: Callable[[], Place | None]
+    ) -> Fault | None:
+        """The fault that this request meets, if any; it counts as fired.
+
+        ``place_of`` is asked only where the answer matters, since it has to read the list.
+        """
         with self._lock:
-            for fault in self._faults:
-                if fault.method not in (None, method) or not re.search(fault.path, path):
+            matching = [fault for fault in self._faults if _matches(fault, method, path)]
+        if not matching:
+            return None
+        place = place_of()
+        with self._lock:
+            for fault in matching:
+                if fault.place not in (None, place):
                     continue
                 fault.seen += 1
                 if self._fires(fault):
                     fault.fired += 1
+                    self.firings.append(Firing(fault.kind, fault.status, method, path, dict(params), place))
                     return fault
         return None
 
@@ -98,3 +128,7 @@ class Faults:
         if fault.count is not None and fault.fired >= fault.count:
             return False
         return fault.probability >= 1.0 or self._random.random() < fault.probability
+
+
+def _matches(fault: Fault, method: str, path: str) -> bool:
+    return fault.method in (None, method) and re.search(fault.path, path) is not None

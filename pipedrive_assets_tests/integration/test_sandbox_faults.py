@@ -93,6 +93,39 @@ def test_a_probable_fault_is_the_same_for_the_same_seed() -> None:
     assert outcomes[0] == outcomes[1] and set(outcomes[0]) == {200, 500}
 
 
+def test_each_firing_remembers_the_request_and_its_place_in_the_list(
+    sandbox: Sandbox, session: requests.Session
+) -> None:
+    sandbox.faults.add("no_rate_headers")
+    places = []
+    for path, size in (("v2/stages", 500), ("v2/activities", 30), ("v1/notes", 15)):
+        cursor: str | None = None
+        for start in range(0, 40, 15):
+            params: dict[str, str] = {"limit": str(size)}
+            if path.startswith("v1"):
+                params["start"] = str(start)
+            elif cursor:
+                params["cursor"] = cursor
+            body = session.get(f"{sandbox.url}/api/{path}", params=params).json()
+            places.append(sandbox.faults.firings[-1].place)
+            cursor = body["additional_data"].get("next_cursor")
+            if not cursor and "pagination" not in body["additional_data"]:
+                break
+    assert places == ["only", "first", "middle", "last", "first", "middle", "last"]
+    session.get(f"{sandbox.url}/api/v1/users/me")
+    assert sandbox.faults.firings[-1].place is None
+    sandbox.faults.clear()
+    sandbox.faults.add("status", path="/notes", place="middle", status=503)
+    statuses = [
+        session.get(f"{sandbox.url}/api/v1/notes", params={"limit": "15", "start": str(start)}).status_code
+        for start in (0, 15, 30)
+    ]
+    assert statuses == [200, 503, 200]
+    fired = sandbox.faults.firings[-1]
+    assert (fired.kind, fired.status, fired.path) == ("status", 503, "/api/v1/notes")
+    assert fired.params["start"] == "15"
+
+
 def test_the_control_api_steers_without_being_charged(sandbox: Sandbox, session: requests.Session) -> None:
     control = f"{sandbox.url}/sandbox"
     assert session.post(f"{control}/faults", json={"kind": "status", "path": "/deals", "status": 500}).ok
