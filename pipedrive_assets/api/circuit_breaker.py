@@ -11,7 +11,7 @@ import threading
 from datetime import UTC, datetime
 
 from pipedrive_assets.clock import Clock
-from pipedrive_assets.exceptions import PipedriveCircuitOpenException
+from pipedrive_assets.exceptions import PipedriveCircuitOpenException, PipedriveException
 from pipedrive_assets.logs import get_logger, log_event
 from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.state.breaker import BreakerSnapshot, BreakerState, BreakerStore, Transition
@@ -66,11 +66,20 @@ class CircuitBreaker:
         """The server answered, if only with an error of the caller's making."""
         self._report(self._store.record_success(_owner(), now=self._clock.time()))
 
-    def failure(self) -> None:
-        """The server did not answer, or answered that it is broken."""
+    def failure(self, error: PipedriveException) -> None:
+        """The server did not answer, or answered that it is broken; ``error`` says how."""
         self._report(
             self._store.record_failure(
-                _owner(), now=self._clock.time(), threshold=self._threshold, timeout=self._timeout
+                _owner(),
+                now=self._clock.time(),
+                threshold=self._threshold,
+                timeout=self._timeout,
+                cause={
+                    "error": type(error).__name__,
+                    "message": error.message,
+                    "endpoint": error.context.endpoint,
+                    "status": error.context.status,
+                },
             )
         )
 

@@ -280,10 +280,13 @@ class PipedriveClient:
             self._breaker.success()
             return
         if outcome.rule.trips:
-            self._breaker.failure()
-        else:
+            self._breaker.failure(outcome.error)
+        elif outcome.answer is not None:
             # An error answer is an answer: the server is up.
             self._breaker.success()
+        else:
+            # Nothing went out, so nothing was learned about the server.
+            self._breaker.abandon()
         if outcome.penalty_seconds:
             self._limiter.penalize(outcome.penalty_seconds)
 

@@ -1,16 +1,26 @@
-"""The circuit breaker's memory, shared by every process that calls the same account."""
+"""The circuit breaker's memory, shared by every process that calls the same account.
+
+Each transition is an event (:mod:`~pipedrive_assets.state.events`), recorded in the transition's transaction.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
 from pipedrive_assets.state import tables
 from pipedrive_assets.state.database import Database
+from pipedrive_assets.state.events import EventLog
 
 TIMEOUT_CAP_SECONDS = 3600.0
+"""The longest pause."""
+
+_CLOCKS_APART_SECONDS = 300.0
+"""By how much hosts' clocks may differ. A pause that ends later still was set before the clock went back."""
 
 _LOAD = select(tables.breakers).where(tables.breakers.c.account == bindparam("account"))
 
@@ -53,13 +63,28 @@ class Transition:
         """Whether the state is another one now."""
         return self.before.state is not self.after.state
 
+    @property
+    def detail(self) -> dict[str, Any]:
+        """What its event tells, in plain JSON; times in epoch seconds.
+
+        ``failures`` are those in a row up to now, also for the closing that ends them.
+        """
+        opened = self.after.state is BreakerState.OPEN
+        return {
+            "was": self.before.state.value,
+            "failures": max(self.before.failures, self.after.failures),
+            "opens": max(self.before.opens, self.after.opens),
+            "next_try_at": self.after.next_try_at if opened else None,
+        }
+
 
 class BreakerStore:
     """Each method is one transition in one transaction."""
 
-    def __init__(self, database: Database, account: str) -> None:
+    def __init__(self, database: Database, account: str, events: EventLog) -> None:
         self._database = database
         self._account = account
+        self._events = events
 
     def snapshot(self) -> BreakerSnapshot:
         """The breaker as it is."""
@@ -73,10 +98,10 @@ class BreakerStore:
             return Transition(current, current)
         with self._database.begin() as connection:
             current = self._load(connection)
-            probing = current.probe_expires_at is not None and now < current.probe_expires_at
             if current.state is BreakerState.CLOSED:
                 return Transition(current, current)
-            if now < current.next_try_at or (current.state is BreakerState.HALF_OPEN and probing):
+            probing = current.state is BreakerState.HALF_OPEN and _ahead(current.probe_expires_at, now)
+            if probing or _ahead(current.next_try_at, now):
                 return Transition(current, current, allowed=False)
             probe = replace(
                 current,
@@ -84,8 +109,7 @@ class BreakerStore:
                 probe_owner=owner,
                 probe_expires_at=now + probe_seconds,
             )
-            self._save(connection, probe, now)
-            return Transition(current, probe)
+            return self._change(connection, current, probe, now)
 
     def record_success(self, owner: str, *, now: float) -> Transition:
         """An answer came; it closes the breaker only if it is the probe's."""
@@ -98,12 +122,21 @@ class BreakerStore:
             if current.state is not BreakerState.CLOSED and not is_probe:
                 # An answer to a request from before the breaker opened says nothing about now.
                 return Transition(current, current)
-            after = BreakerSnapshot()
-            self._save(connection, after, now)
-            return Transition(current, after)
+            return self._change(connection, current, BreakerSnapshot(), now)
 
-    def record_failure(self, owner: str, *, now: float, threshold: int, timeout: float) -> Transition:
-        """No answer, or a server error; opens at ``threshold`` in a row, or at once if it was the probe."""
+    def record_failure(
+        self,
+        owner: str,
+        *,
+        now: float,
+        threshold: int,
+        timeout: float,
+        cause: Mapping[str, Any] | None = None,
+    ) -> Transition:
+        """No answer, or a server error; opens at ``threshold`` in a row, or at once if it was the probe.
+
+        ``cause`` is what failed, in plain JSON, for the event of an opening.
+        """
         with self._database.begin() as connection:
             current = self._load(connection)
             is_probe = current.state is BreakerState.HALF_OPEN and current.probe_owner == owner
@@ -117,8 +150,7 @@ class BreakerStore:
                 )
             else:
                 after = replace(current, failures=failures)
-            self._save(connection, after, now)
-            return Transition(current, after)
+            return self._change(connection, current, after, now, cause)
 
     def release(self, owner: str, *, now: float) -> Transition:
         """Give an unused probe back: the breaker is open again, with its pause over as it was."""
@@ -130,8 +162,7 @@ class BreakerStore:
             if current.state is not BreakerState.HALF_OPEN or current.probe_owner != owner:
                 return Transition(current, current)
             after = replace(current, state=BreakerState.OPEN, probe_owner=None, probe_expires_at=None)
-            self._save(connection, after, now)
-            return Transition(current, after)
+            return self._change(connection, current, after, now)
 
     def _load(self, connection: Connection) -> BreakerSnapshot:
         row = connection.execute(_LOAD, {"account": self._account}).one_or_none()
@@ -145,6 +176,20 @@ class BreakerStore:
             row.probe_owner,
             row.probe_expires_at,
         )
+
+    def _change(
+        self,
+        connection: Connection,
+        before: BreakerSnapshot,
+        after: BreakerSnapshot,
+        now: float,
+        cause: Mapping[str, Any] | None = None,
+    ) -> Transition:
+        self._save(connection, after, now)
+        transition = Transition(before, after)
+        if transition.changed:
+            self._events.record(f"circuit_{after.state.value}", transition.detail | dict(cause or {}), at=now)
+        return transition
 
     def _save(self, connection: Connection, snapshot: BreakerSnapshot, now: float) -> None:
         self._database.upsert(
@@ -161,3 +206,8 @@ class BreakerStore:
                 "changed_at": now,
             },
         )
+
+
+def _ahead(moment: float | None, now: float) -> bool:
+    """Whether a moment that somebody set is still to come."""
+    return moment is not None and now < moment <= now + TIMEOUT_CAP_SECONDS + _CLOCKS_APART_SECONDS

@@ -11,6 +11,7 @@ from pipedrive_assets.clock import Clock
 from pipedrive_assets.state.account import AccountBook, AccountIdentity
 from pipedrive_assets.state.breaker import BreakerStore
 from pipedrive_assets.state.database import Database
+from pipedrive_assets.state.events import EventLog
 from pipedrive_assets.state.leases import LeaseStore
 from pipedrive_assets.state.ledger import TokenLedger
 from pipedrive_assets.state.migrate import migrate
@@ -64,7 +65,11 @@ class StateStore:
 
     def breaker(self, account: str) -> BreakerStore:
         """Memory of the circuit breaker."""
-        return BreakerStore(self._database, account)
+        return BreakerStore(self._database, account, self.events(account))
+
+    def events(self, account: str) -> EventLog:
+        """What happened that people may want to know."""
+        return EventLog(self._database, self._clock, account)
 
     def leases(self, account: str) -> LeaseStore:
         """Leases by name."""

@@ -11,13 +11,20 @@ from pathlib import Path
 import pytest
 
 from pipedrive_assets.api.circuit_breaker import CircuitBreaker
-from pipedrive_assets.exceptions import PipedriveCircuitOpenException
+from pipedrive_assets.exceptions import (
+    ErrorContext,
+    PipedriveCircuitOpenException,
+    PipedriveServerException,
+)
 from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.state.breaker import TIMEOUT_CAP_SECONDS, BreakerState
 from pipedrive_assets.state.store import StateStore
 from pipedrive_assets_tests.clocks import ManualClock
 
 Build = Callable[..., CircuitBreaker]
+DOWN = PipedriveServerException(
+    "Pipedrive answered 502", status=502, context=ErrorContext(endpoint="v2:/deals", method="GET")
+)
 
 
 @pytest.fixture
@@ -26,15 +33,19 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def breaker_for(tmp_path: Path, clock: ManualClock) -> Iterator[Build]:
-    with StateStore.open(f"sqlite:///{tmp_path / 'state.db'}", clock=clock) as store:
+def store(tmp_path: Path, clock: ManualClock) -> Iterator[StateStore]:
+    with StateStore.open(f"sqlite:///{tmp_path / 'state.db'}", clock=clock) as opened:
+        yield opened
 
-        def build(account: str = "7", threshold: int = 3, timeout: float = 300) -> CircuitBreaker:
-            return CircuitBreaker(
-                store.breaker(account), threshold=threshold, timeout=timeout, probe_seconds=90, clock=clock
-            )
 
-        yield build
+@pytest.fixture
+def breaker_for(store: StateStore, clock: ManualClock) -> Build:
+    def build(account: str = "7", threshold: int = 3, timeout: float = 300) -> CircuitBreaker:
+        return CircuitBreaker(
+            store.breaker(account), threshold=threshold, timeout=timeout, probe_seconds=90, clock=clock
+        )
+
+    return build
 
 
 @pytest.fixture
@@ -58,7 +69,7 @@ def test_a_probe_that_was_never_sent_is_left_to_the_next(breaker: CircuitBreaker
 def fail(breaker: CircuitBreaker, times: int) -> None:
     for _ in range(times):
         breaker.before_request()
-        breaker.failure()
+        breaker.failure(DOWN)
 
 
 def in_thread(action: Callable[[], None]) -> BaseException | None:
@@ -186,13 +197,13 @@ def test_late_outcomes_of_requests_from_before_change_nothing(
     opened = breaker.snapshot()
     clock.advance(10)
     breaker.success()
-    breaker.failure()
+    breaker.failure(DOWN)
     assert breaker.snapshot() == opened
     clock.advance(290)
     assert in_thread(breaker.before_request) is None
     half_open = breaker.snapshot()
     breaker.success()
-    breaker.failure()
+    breaker.failure(DOWN)
     assert breaker.snapshot() == half_open
 
 
@@ -207,6 +218,52 @@ def test_transitions_are_logged_once(
         breaker.success()
     events = [record.getMessage().split()[0] for record in caplog.records]
     assert events == ["circuit_open", "circuit_half_open", "circuit_closed"]
+
+
+def test_each_transition_is_an_event_that_says_what_failed(
+    store: StateStore, breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    started = clock.time()
+    fail(breaker, 3)
+    clock.advance(300)
+    fail(breaker, 1)
+    clock.advance(600)
+    breaker.before_request()
+    breaker.success()
+    breaker.success()
+    events = store.events("7").since(started)
+    assert [(event.name, event.at - started) for event in events] == [
+        ("circuit_open", 0),
+        ("circuit_half_open", 300),
+        ("circuit_open", 300),
+        ("circuit_half_open", 900),
+        ("circuit_closed", 900),
+    ]
+    cause = {"error": "PipedriveServerException", "endpoint": "v2:/deals", "status": 502}
+    assert cause.items() <= events[0].detail.items()
+    assert (events[0].detail["failures"], events[0].detail["next_try_at"]) == (3, started + 300)
+    assert (events[2].detail["opens"], events[2].detail["next_try_at"]) == (2, started + 900)
+    assert (events[4].detail["was"], events[4].detail["failures"]) == ("half_open", 4)
+    assert store.events("8").since(started) == ()
+
+
+def test_a_transition_that_is_undone_leaves_no_event(store: StateStore, breaker: CircuitBreaker) -> None:
+    with pytest.raises(RuntimeError), store.transaction():
+        fail(breaker, 3)
+        raise RuntimeError
+    assert breaker.snapshot().state is BreakerState.CLOSED
+    assert store.events("7").since(0) == ()
+
+
+def test_a_clock_that_was_set_back_does_not_keep_it_open_for_longer_than_its_longest_pause(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    fail(breaker, 3)
+    clock.advance(-86_400)
+    breaker.before_request()
+    assert breaker.snapshot().state is BreakerState.HALF_OPEN
+    clock.advance(-86_400)
+    assert in_thread(breaker.before_request) is None
 
 
 def test_threshold_and_timeout_come_from_the_settings(tmp_path: Path, clock: ManualClock) -> None:
