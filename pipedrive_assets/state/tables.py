@@ -231,9 +231,32 @@ alerts = Table(
     # When it last changed between raised and not.
     Column("since", Double, nullable=False),
     Column("detail", String, nullable=False),
-    # When people were last told that it is raised, and whether they know that it is over.
-    Column("told_at", Double),
-    Column("recovery_due", Boolean, nullable=False),
+    # The worst severity that people were told of this raising; empty: nothing yet.
+    Column("told_severity", String(16), nullable=False),
+)
+
+# One row for each channel, so that a channel that is down neither holds up nor repeats the others'.
+alert_messages = Table(
+    "alert_messages",
+    metadata,
+    Column("message_id", Integer, primary_key=True),
+    Column("account", String, nullable=False),
+    Column("channel", String(16), nullable=False),
+    Column("condition", String, nullable=False),
+    # raised or recovered.
+    Column("kind", String(16), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("since", Double, nullable=False),
+    Column("detail", String, nullable=False),
+    # What it counts for at most once, such as a budget's day; empty: nothing but the hour.
+    Column("occasion", String, nullable=False),
+    Column("queued_at", Double, nullable=False),
+    # While one process delivers it no other may.
+    Column("claimed_until", Double, nullable=False),
+    Column("delivered_at", Double),
+    Column("attempts", Integer, nullable=False),
+    Column("error", String, nullable=False),
+    Index("alert_messages_by_condition", "account", "condition", "queued_at"),
 )
 
 events = Table(

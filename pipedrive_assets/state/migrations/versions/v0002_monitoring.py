@@ -104,9 +104,26 @@ def upgrade() -> None:
         sa.Column("raised", sa.Boolean, nullable=False),
         sa.Column("since", sa.Double, nullable=False),
         sa.Column("detail", sa.String, nullable=False),
-        sa.Column("told_at", sa.Double),
-        sa.Column("recovery_due", sa.Boolean, nullable=False),
+        sa.Column("told_severity", sa.String(16), nullable=False),
     )
+    op.create_table(
+        "alert_messages",
+        sa.Column("message_id", sa.Integer, primary_key=True),
+        sa.Column("account", sa.String, nullable=False),
+        sa.Column("channel", sa.String(16), nullable=False),
+        sa.Column("condition", sa.String, nullable=False),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("severity", sa.String(16), nullable=False),
+        sa.Column("since", sa.Double, nullable=False),
+        sa.Column("detail", sa.String, nullable=False),
+        sa.Column("occasion", sa.String, nullable=False),
+        sa.Column("queued_at", sa.Double, nullable=False),
+        sa.Column("claimed_until", sa.Double, nullable=False),
+        sa.Column("delivered_at", sa.Double),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("error", sa.String, nullable=False),
+    )
+    op.create_index("alert_messages_by_condition", "alert_messages", ["account", "condition", "queued_at"])
     op.create_table(
         "events",
         sa.Column("event_id", sa.Integer, primary_key=True),
