@@ -23,7 +23,9 @@ from pipedrive_assets.settings_fields import (
     Budget,
     Connection,
     Errors,
+    Health,
     Memory,
+    Monitoring,
     Runs,
     Schedules,
     Scope,
@@ -41,7 +43,19 @@ _EMPTY_HAS_MEANING = frozenset({"PIPEDRIVE_ENABLED_ENTITIES"})
 _log = get_logger(__name__)
 
 
-class PipedriveSettings(Schedules, Runs, Memory, Errors, Budget, Scope, Storage, Connection, BaseSettings):
+class PipedriveSettings(
+    Schedules,
+    Runs,
+    Monitoring,
+    Health,
+    Memory,
+    Errors,
+    Budget,
+    Scope,
+    Storage,
+    Connection,
+    BaseSettings,
+):
     """All settings; frozen. ``daily_token_budget`` is the variable ``PIPEDRIVE_DAILY_TOKEN_BUDGET``.
 
     ``warehouse``, ``state_url`` and ``base_url`` are always filled; ``dagster_home`` is where the first two
@@ -86,6 +100,11 @@ class PipedriveSettings(Schedules, Runs, Memory, Errors, Budget, Scope, Storage,
                 f"{PREFIX}MIN_BATCH_SIZE={self.min_batch_size}: must not be above"
                 f" {PREFIX}MAX_BATCH_SIZE={self.max_batch_size}"
             )
+        if self.memory_alert_threshold > self.memory_critical_threshold:
+            raise ValueError(
+                f"{PREFIX}MEMORY_ALERT_THRESHOLD={self.memory_alert_threshold}: must not be above"
+                f" {PREFIX}MEMORY_CRITICAL_THRESHOLD={self.memory_critical_threshold} (percent)"
+            )
         if self.request_deadline < self.request_timeout:
             raise ValueError(
                 f"{PREFIX}REQUEST_DEADLINE={self.request_deadline:g}: must not be below"
@@ -117,9 +136,13 @@ class DailyBudget(NamedTuple):
 
 
 def daily_budget(settings: PipedriveSettings, header_limit: int | None) -> DailyBudget:
-    """The budget that holds: the setting, else the last response's header, else the plan's, else 10,000."""
-    if settings.daily_token_budget is not None:
-        return DailyBudget(settings.daily_token_budget, "setting")
+    """The budget that holds: the setting, else the last response's header, else the plan's, else 10,000.
+
+    A setting above the header's limit buys nothing: then the header holds.
+    """
+    setting = settings.daily_token_budget
+    if setting is not None and (header_limit is None or setting <= header_limit):
+        return DailyBudget(setting, "setting")
     if header_limit is not None:
         return DailyBudget(header_limit, "header")
     if settings.plan_budget is not None:

@@ -62,19 +62,38 @@ def _base_url(value: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _json_mapping(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError as error:
-        raise ValueError('must be JSON, such as {"deals": 10, "v2:/deals/archived": 20}') from error
+def _json_mapping(example: str) -> BeforeValidator:
+    """Reads a mapping from JSON; ``example`` is what the message shows."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"must be JSON, such as {example}") from error
+
+    return BeforeValidator(read)
 
 
 def _token_costs(value: Mapping[str, int]) -> Mapping[str, int]:
     for key, cost in value.items():
         if not re.fullmatch(r"[a-z_]+|v[12]:/[A-Za-z0-9/{}_-]+", key) or not 0 <= cost <= 1000:
             raise ValueError("must map entities or v1:/path, v2:/path to 0 to 1000 tokens")
+    return value
+
+
+RESERVED_LANES = ("push", "repair", "incremental")
+"""Lanes that less urgent ones leave tokens to; nothing comes after a backfill."""
+
+
+def _lane_reserves(value: Mapping[str, int]) -> Mapping[str, int]:
+    wrong = not set(value) <= set(RESERVED_LANES) or any(not 0 <= share <= 100 for share in value.values())
+    if wrong or sum(value.values()) > 90:
+        raise ValueError(
+            f"must map {', '.join(RESERVED_LANES[:-1])} or {RESERVED_LANES[-1]} to 0 to 100 percent, 90 in sum"
+            " at most"
+        )
     return value
 
 
@@ -175,11 +194,23 @@ class Budget(BaseModel):
     )
     daily_token_budget: int | None = setting(
         None,
-        "Tokens to spend per day; 0 refuses every request. Not set: the last response's header, else 30,000"
-        " times seats times the plan's factor, else 10,000 (the default of the package this one follows).",
+        "Tokens to spend per day; 0 refuses every request; above the account's own limit that limit holds."
+        " Not set: the last response's header, else 30,000 times seats times the plan's factor, else 10,000"
+        " (the default of the package this one follows).",
         unit="tokens",
         ge=0,
         le=1_000_000_000,
+    )
+    lane_reserves: Annotated[
+        Mapping[str, int],
+        _json_mapping('{"push": 5, "repair": 5, "incremental": 50}'),
+        AfterValidator(_lane_reserves),
+    ] = setting(
+        {"push": 5, "repair": 5, "incremental": 50},
+        "Share of the budget that less urgent work leaves to each lane, in the order push, repair,"
+        " incremental, backfill; it melts away as the day goes by. For incremental never more than the core"
+        " schedule costs a day while nothing changes. A lane that is not named gets none.",
+        unit="percent",
     )
     rate_limit_max_delay: float = setting(
         16,
@@ -199,7 +230,9 @@ class Budget(BaseModel):
         le=2000,
     )
     token_costs: Annotated[
-        Mapping[str, int], BeforeValidator(_json_mapping), AfterValidator(_token_costs)
+        Mapping[str, int],
+        _json_mapping('{"deals": 10, "v2:/deals/archived": 20}'),
+        AfterValidator(_token_costs),
     ] = setting(
         {},
         "Price of a request where it differs from the published one, as JSON:"
@@ -234,6 +267,20 @@ class Memory(BaseModel):
     memory_threshold: int = setting(
         80, "Share of the memory limit above which pages shrink.", unit="percent", ge=50, le=95
     )
+    memory_alert_threshold: int = setting(
+        85,
+        "Share of the memory limit above which a warning is given, and an alert raised.",
+        unit="percent",
+        ge=50,
+        le=100,
+    )
+    memory_critical_threshold: int = setting(
+        95,
+        "Share of the memory limit above which a sync whose pages are at their smallest stops, progress kept.",
+        unit="percent",
+        ge=50,
+        le=100,
+    )
     min_batch_size: int = setting(10, "Fewest rows to ask for in a page.", unit="rows", ge=1, le=500)
     max_batch_size: int = setting(
         500,
@@ -245,6 +292,69 @@ class Memory(BaseModel):
     force_gc: bool = setting(True, "Collect garbage after each batch.")
     memory_limit_mb: int | None = setting(
         None, "Memory limit of this process. Not set: the container's, else the machine's.", unit="MB", ge=64
+    )
+
+
+class Health(BaseModel):
+    """Health: how the API is doing, asked for when nobody else asks."""
+
+    health_monitoring_enabled: bool = setting(
+        True,
+        "Watch the API: probes, verdict, history, and the asset pipedrive/api_health. Switched off, the"
+        " circuit breaker still guards every request.",
+    )
+    health_check_interval: int = setting(
+        300,
+        "Time between probes. None is sent while other requests succeed.",
+        unit="seconds",
+        ge=30,
+        le=86_400,
+    )
+    health_endpoint: Literal["users/me", "leadSources", "pipelines", "currencies"] = setting(
+        "users/me",
+        "What a probe asks for: users/me and leadSources cost 2 tokens, pipelines (v2, one row) 5,"
+        " currencies 20. The package this one follows asks for currencies: every five minutes, that is"
+        " 5,760 tokens a day, more than half of a budget of 10,000; users/me takes 576 and shows as much.",
+    )
+    health_check_timeout: float = setting(
+        10, "Longest wait for a probe's answer; it is not repeated.", unit="seconds", gt=0, le=600
+    )
+    health_failure_threshold: int = setting(
+        3, "Failed probes in a row that count as unhealthy.", ge=1, le=100
+    )
+    health_degradation_threshold: int = setting(
+        1000,
+        "Mean time of an answer, over 15 minutes, above which the API counts as degraded and gets half as"
+        " many requests per window.",
+        unit="milliseconds",
+        ge=1,
+        le=600_000,
+    )
+    health_cache_ttl: int = setting(
+        60, "How long a verdict is good for before it is formed anew.", unit="seconds", ge=0, le=86_400
+    )
+
+
+class Monitoring(BaseModel):
+    """Monitoring: what is kept of requests and runs, and when it becomes a warning."""
+
+    monitoring_enabled: bool = setting(
+        True,
+        "Keep figures of requests and syncs, and add the checks api_is_healthy, failure_rate_is_low,"
+        " memory_is_sufficient and budget_is_sufficient to every entity.",
+    )
+    performance_logging: bool = setting(
+        True,
+        "Tell how fast each sync was and what memory it took: in its metadata, and in the log line"
+        " sync_performance.",
+    )
+    failure_rate_threshold: float = setting(
+        10,
+        "Share of failures above which the API counts as degraded (requests, over 15 minutes) and the check"
+        " failure_rate_is_low fails (runs and rows of an entity, over 24 hours).",
+        unit="percent",
+        gt=0,
+        le=100,
     )
 
 
@@ -302,6 +412,8 @@ SECTIONS: tuple[type[BaseModel], ...] = (
     Budget,
     Errors,
     Memory,
+    Health,
+    Monitoring,
     Runs,
     Schedules,
 )

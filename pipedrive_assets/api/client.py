@@ -34,6 +34,7 @@ from pipedrive_assets.logs import get_logger, log_event
 from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.state.account import AccountIdentity
 from pipedrive_assets.state.lanes import Lane
+from pipedrive_assets.state.stats import RequestFacts, RequestStats
 
 _log = get_logger(__name__)
 
@@ -70,7 +71,10 @@ class _Effort:
 
 
 class PipedriveClient:
-    """Requests to one account; safe to share between threads. Close it, or use it in a ``with`` statement."""
+    """Requests to one account; safe to share between threads. Close it, or use it in a ``with`` statement.
+
+    ``stats`` counts every request; without it nobody does.
+    """
 
     def __init__(
         self,
@@ -81,8 +85,10 @@ class PipedriveClient:
         *,
         clock: Clock,
         random: Random,
+        stats: RequestStats | None = None,
     ) -> None:
         self._settings = settings
+        self._stats = stats
         self._limiter = limiter
         self._breaker = breaker
         self._clock = clock
@@ -185,8 +191,10 @@ class PipedriveClient:
             ) from error
 
     def close(self) -> None:
-        """Close all connections; a later request opens new ones."""
+        """Close all connections and write what was counted; a later request opens new ones."""
         self._transport.close()
+        if self._stats is not None:
+            self._stats.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -254,6 +262,8 @@ class PipedriveClient:
         effort.tokens += charged
         effort.seconds += seconds
         self._report(outcome)
+        if self._stats is not None:
+            self._stats.note(_facts(call, outcome, effort.requests, charged, seconds, permit.wait_seconds))
         self._log_request(call, effort.requests, answer, charged, seconds)
         return outcome
 
@@ -342,6 +352,27 @@ class PipedriveClient:
 def endpoint_of(version: Version, path: str) -> str:
     """Name under which requests to ``path`` are counted and priced: ``v2:/deals/{id}/products``."""
     return f"{version.value}:{_RECORD_ID.sub('{id}', path)}"
+
+
+def _facts(
+    call: _Call, outcome: Accepted | Failed, attempt: int, charged: int, seconds: float, wait_seconds: float
+) -> RequestFacts:
+    answer, error = outcome.answer, outcome.error if isinstance(outcome, Failed) else None
+    failed = isinstance(outcome, Failed) and outcome.rule.trips
+    if answer is not None:
+        status, seconds = str(answer.status), answer.received - answer.sent
+    else:
+        status = "" if error is None else str(error.context.details["failure"])
+    return RequestFacts(
+        endpoint=call.endpoint,
+        status=status,
+        failed=failed,
+        refused=error is not None and not failed,
+        retry=attempt > 1,
+        tokens=charged,
+        seconds=seconds,
+        wait_seconds=wait_seconds,
+    )
 
 
 def _user_agent() -> str:

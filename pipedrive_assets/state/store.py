@@ -9,12 +9,16 @@ from typing import Self
 
 from pipedrive_assets.clock import Clock
 from pipedrive_assets.state.account import AccountBook, AccountIdentity
+from pipedrive_assets.state.alerts import AlertStore
 from pipedrive_assets.state.breaker import BreakerStore
 from pipedrive_assets.state.database import Database
 from pipedrive_assets.state.events import EventLog
+from pipedrive_assets.state.health import HealthStore
 from pipedrive_assets.state.leases import LeaseStore
 from pipedrive_assets.state.ledger import TokenLedger
 from pipedrive_assets.state.migrate import migrate
+from pipedrive_assets.state.outcomes import OutcomeLog
+from pipedrive_assets.state.stats import RequestStats
 from pipedrive_assets.state.watermarks import WatermarkMirror
 from pipedrive_assets.state.window import BurstWindow
 
@@ -78,6 +82,22 @@ class StateStore:
     def watermarks(self, account: str) -> WatermarkMirror:
         """How far each entity is."""
         return WatermarkMirror(self._database, account)
+
+    def stats(self, account: str) -> RequestStats:
+        """Figures of requests; one object per client, since each keeps what it has not written yet."""
+        return RequestStats(self._database, self._clock, account)
+
+    def outcomes(self, account: str) -> OutcomeLog:
+        """How syncs ended."""
+        return OutcomeLog(self._database, self._clock, account)
+
+    def health(self, account: str) -> HealthStore:
+        """Verdict on the API and the samples behind it."""
+        return HealthStore(self._database, self._clock, account)
+
+    def alerts(self, account: str) -> AlertStore:
+        """What is raised, and what people have yet to be told."""
+        return AlertStore(self._database, self._clock, account)
 
     def close(self) -> None:
         """Close the connections of this process."""

@@ -27,6 +27,7 @@ from pipedrive_assets.state.leases import Lease, LeaseHolder, LeaseStore, OnWait
 from pipedrive_assets.sync.context import SyncContext
 from pipedrive_assets.sync.job import EntityJob
 from pipedrive_assets.sync.options import Source, SyncOptions
+from pipedrive_assets.sync.outcome import remember_outcome
 from pipedrive_assets.sync.parents import ParentScan
 from pipedrive_assets.sync.parsing import PipedriveParsingService
 from pipedrive_assets.sync.plan import plan_stream
@@ -297,6 +298,7 @@ def _finish(job: EntityJob, result: SyncResult) -> None:
     )
     if job.options.dry_run:
         return
+    remember_outcome(job, result)
     warehouse = job.context.warehouse
     with warehouse.together(read_only=False):
         warehouse.record_run(result.model_dump(mode="python"))

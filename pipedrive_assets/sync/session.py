@@ -14,21 +14,24 @@ from random import Random
 from uuid import uuid4
 
 from pipedrive_assets.api.auth import TokenAuth
+from pipedrive_assets.api.budget import BudgetState
 from pipedrive_assets.api.circuit_breaker import CircuitBreaker
 from pipedrive_assets.api.client import PipedriveClient
-from pipedrive_assets.api.limit_policy import schedules_first
+from pipedrive_assets.api.lane_reserves import LaneReserves
 from pipedrive_assets.api.memory import PipedriveMemoryManager
 from pipedrive_assets.api.memory_probe import SystemProbe
 from pipedrive_assets.api.paginator import PipedrivePaginator
-from pipedrive_assets.api.rate_limit import BudgetState, PipedriveRateLimitManager
+from pipedrive_assets.api.rate_limit import PipedriveRateLimitManager
 from pipedrive_assets.catalog import resolve_entities
 from pipedrive_assets.catalog import spec as spec_of
 from pipedrive_assets.catalog.price import incremental_price
 from pipedrive_assets.catalog.spec import Tier
 from pipedrive_assets.clock import Clock, SystemClock
 from pipedrive_assets.exceptions import PipedriveConfigException
-from pipedrive_assets.settings import PipedriveSettings, daily_budget
+from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.state.account import AccountIdentity
+from pipedrive_assets.state.spend import SpendLine
+from pipedrive_assets.state.stats import RequestStats
 from pipedrive_assets.state.store import StateStore
 from pipedrive_assets.sync.context import Progress, SyncContext, ignore_progress
 from pipedrive_assets.sync.entity import sync_entity
@@ -85,7 +88,7 @@ class Session:
     @cached_property
     def client(self) -> PipedriveClient:
         """The door to the API, spending on the account's budget."""
-        return self._open_client(self.account_key)
+        return self._open_client(self.account_key, self._stats(self.account_key))
 
     @cached_property
     def paginator(self) -> PipedrivePaginator:
@@ -99,11 +102,14 @@ class Session:
 
     def identify(self) -> AccountIdentity:
         """Ask the API who the token belongs to (2 tokens) and remember the answer; writes no warehouse."""
-        client = self._open_client(f"token:{self._auth.fingerprint[:16]}")
+        stats = self._stats(self._known_key)
+        client = self._open_client(self._known_key, stats)
         identity = client.identity()
         self.state.remember_account(self._auth.fingerprint, identity)
-        # What was spent before the company was known belongs to the company's budget.
+        # What was spent before the company was known belongs to the company's budget, and to its figures.
         self._limiter.bind(str(identity.company_id))
+        if stats is not None:
+            stats.bind(str(identity.company_id))
         return identity
 
     def sync(
@@ -134,17 +140,36 @@ class Session:
         """Tokens of the account's day: budget, spent, reserved, left."""
         return self._limiter.budget()
 
+    def disagreements(self) -> tuple[str, ...]:
+        """Where settings and the API's last answers tell different limits; one sentence each."""
+        return self._limiter.disagreements()
+
+    def spend(self, days: int = 1) -> tuple[SpendLine, ...]:
+        """What was spent on the last ``days`` days of the server, today among them, dearest first."""
+        ledger = self.state.ledger(self._known_key)
+        return ledger.spend(ledger.day().day, days=days)
+
     def status(self, runs: int = 10) -> StatusReport:
         """How far the copy is; asks the API nothing and works without a warehouse."""
-        identity = self.state.account_of(self._auth.fingerprint)
-        account = f"token:{self._auth.fingerprint[:16]}" if identity is None else str(identity.company_id)
+        account = self._known_key
         return StatusReport(
-            account=identity,
+            account=self.state.account_of(self._auth.fingerprint),
             entities=entity_status(self.state, account, self.entities, self.clock.time()),
             budget=self._limiter.budget(),
+            warnings=self._limiter.disagreements(),
             breaker=self.state.breaker(account).snapshot(),
             runs=tuple(self.warehouse.runs(runs)),
         )
+
+    @property
+    def _known_key(self) -> str:
+        """The account's key without asking the API: a provisional one until the token was seen once."""
+        known = self.state.account_of(self._auth.fingerprint)
+        return f"token:{self._auth.fingerprint[:16]}" if known is None else str(known.company_id)
+
+    def _stats(self, account: str) -> RequestStats | None:
+        wanted = self.settings.monitoring_enabled or self.settings.health_monitoring_enabled
+        return self.state.stats(account) if wanted else None
 
     @cached_property
     def _limiter(self) -> PipedriveRateLimitManager:
@@ -155,10 +180,10 @@ class Session:
             clock=self.clock,
             token_key=self._auth.fingerprint,
             account=None if known is None else str(known.company_id),
-            hold_back=schedules_first(_reserved_for_schedules(self.settings)),
+            hold_back=LaneReserves(self.settings.lane_reserves, _schedules_per_day(self.settings)),
         )
 
-    def _open_client(self, account: str) -> PipedriveClient:
+    def _open_client(self, account: str, stats: RequestStats | None) -> PipedriveClient:
         return self._exits.enter_context(
             PipedriveClient(
                 self.settings,
@@ -168,6 +193,7 @@ class Session:
                 clock=self.clock,
                 # Jitter spreads retries; nothing depends on its being hard to guess.
                 random=Random(),  # noqa: S311
+                stats=stats,
             )
         )
 
@@ -188,14 +214,13 @@ def open_session(
         yield Session(settings, state, run_id or f"cli-{uuid4()}", clock, exits)
 
 
-def _reserved_for_schedules(settings: PipedriveSettings) -> int:
-    """Tokens a day that a backfill leaves to the core schedule: its idle price, at most half the budget."""
+def _schedules_per_day(settings: PipedriveSettings) -> int:
+    """Tokens the core schedule takes on a day without changes; zero where it is off."""
     if not settings.incremental_schedule_enabled:
         return 0
     specs = [spec_of(name) for name in resolve_entities(settings.enabled_entities)]
     runs = MINUTES_PER_DAY / settings.incremental_schedule_minutes
-    price = round(runs * incremental_price(specs, tier=Tier.CORE))
-    return min(price, daily_budget(settings, None).tokens // 2)
+    return round(runs * incremental_price(specs, tier=Tier.CORE))
 
 
 def _auth(settings: PipedriveSettings) -> TokenAuth:

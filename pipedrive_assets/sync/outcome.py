@@ -1,0 +1,34 @@
+"""What monitoring is told of a sync that has ended, before the warehouse is: it may be what failed."""
+
+from __future__ import annotations
+
+from pipedrive_assets.state.outcomes import SyncOutcome
+from pipedrive_assets.sync.job import EntityJob
+from pipedrive_assets.sync.result import SyncResult, SyncStatus
+
+
+def remember_outcome(job: EntityJob, result: SyncResult) -> None:
+    """Keep how the sync ended in the state store, where monitoring is on."""
+    context = job.context
+    if not context.settings.monitoring_enabled:
+        return
+    sample = context.memory.sample()
+    peak = max(job.tally.peak_rss_bytes, sample.rss_bytes)
+    context.state.outcomes(context.account).record(
+        SyncOutcome(
+            entity=result.entity,
+            run_id=result.run_id,
+            status=result.status.value,
+            source=result.source.value,
+            finished_at=result.finished_at.timestamp(),
+            seconds=result.seconds,
+            fetched=result.fetched,
+            quarantined=result.quarantined,
+            tokens=result.tokens,
+            requests=result.requests,
+            retries=result.retries,
+            peak_rss_mb=result.peak_rss_mb,
+            memory_percent=100.0 * peak / sample.limit_bytes,
+            error=result.reason if result.status is SyncStatus.FAILED else "",
+        )
+    )
