@@ -26,9 +26,9 @@ This file is written by `make docs`.
 """
 
 _BUDGET = """\
-The daily budget is, in this order: `PIPEDRIVE_DAILY_TOKEN_BUDGET` if set, else the limit in the last
-response's header, else 30,000 times `PIPEDRIVE_SEATS` times the plan's factor (lite 1, growth 2, premium 5,
-ultimate 7) if `PIPEDRIVE_PLAN` is set, else 10,000.
+The daily budget is, in this order: `PIPEDRIVE_DAILY_TOKEN_BUDGET` if set and not above the limit in the last
+response's header, else that limit, else 30,000 times `PIPEDRIVE_SEATS` times the plan's factor (lite 1,
+growth 2, premium 5, ultimate 7) if `PIPEDRIVE_PLAN` is set, else 10,000.
 """
 
 _LATER = """\

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import types
 from collections.abc import Iterable, Mapping
@@ -37,7 +38,7 @@ def allowed(field: FieldInfo) -> str:
     if kind is bool:
         return "true or false"
     if get_origin(kind) is Mapping:
-        return 'JSON such as {"deals": 10}'
+        return f"JSON such as {json.dumps(field.default or {'deals': 10})}"
     bounds = _range(field)
     if bounds:
         whole = "a whole number " if kind is int else "a number "

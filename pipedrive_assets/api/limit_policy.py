@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipedrive_assets.settings import PipedriveSettings, daily_budget
-from pipedrive_assets.state.lanes import Lane
 from pipedrive_assets.state.ledger import Observation
 
 BURST_LIMITS: Mapping[str, int] = {"lite": 20, "growth": 40, "premium": 100, "ultimate": 120}
@@ -17,25 +16,6 @@ SEARCH_LIMIT = 10
 """Search requests per window, whatever the plan; they count in the general window too."""
 
 _SEARCH = re.compile(r"/(?:search|itemSearch(?:/field)?|users/find)/?$")
-
-HoldBack = Callable[[Lane, float], int]
-"""Tokens a lane must leave to others, given the seconds until the budget is renewed."""
-
-
-def nothing_held_back(_lane: Lane, _seconds_to_reset: float) -> int:
-    """Every lane may spend the whole budget."""
-    return 0
-
-
-def schedules_first(tokens_per_day: int) -> HoldBack:
-    """Make a backfill leave what schedules costing ``tokens_per_day`` still need until the reset."""
-
-    def held_back(lane: Lane, seconds_to_reset: float) -> int:
-        if lane is not Lane.BACKFILL:
-            return 0
-        return round(tokens_per_day * seconds_to_reset / 86_400)
-
-    return held_back
 
 
 def is_search(path: str) -> bool:
@@ -97,7 +77,9 @@ class LimitHeaders:
         window_limit = number("x-ratelimit-limit")
         return cls(
             daily=Observation(
-                limit=number("x-daily-ratelimit-token-limit"),
+                # A limit of zero would be kept, and nobody would ever ask again whether it still holds; that
+                # nothing is left today is what the remainder says.
+                limit=number("x-daily-ratelimit-token-limit") or None,
                 remaining=number("x-daily-ratelimit-token-remaining"),
             ),
             window_limit=window_limit or None,

@@ -18,14 +18,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
-from pipedrive_assets.api.limit_policy import (
-    SEARCH_LIMIT,
-    HoldBack,
-    LimitHeaders,
-    LimitPolicy,
-    is_search,
-    nothing_held_back,
-)
+from pipedrive_assets.api.budget import BudgetState, budget_state
+from pipedrive_assets.api.disagreements import DisagreementLog, disagreements
+from pipedrive_assets.api.lane_reserves import HoldBack, nothing_held_back
+from pipedrive_assets.api.limit_policy import SEARCH_LIMIT, LimitHeaders, LimitPolicy, is_search
 from pipedrive_assets.api.round_trips import RoundTrips, Trip
 from pipedrive_assets.clock import Clock
 from pipedrive_assets.exceptions import ErrorContext, PipedriveRateLimitException
@@ -61,25 +57,6 @@ class Permit:
         return self.reservation.slot_at
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetState:
-    """The account's day in tokens.
-
-    ``remaining`` is less than ``budget - spent - reserved`` where others have used up the account's limit.
-    ``origin`` is setting, header, plan or fallback; ``resets_at`` is UTC.
-    """
-
-    budget: int
-    origin: str
-    spent: int
-    reserved: int
-    remaining: int
-    resets_at: datetime
-    day: str
-    by_lane: Mapping[Lane, int]
-    exhausted: bool
-
-
 class PipedriveRateLimitManager:
     """Keeps the daily token budget and the burst limits of one token; safe to share between threads.
 
@@ -103,6 +80,7 @@ class PipedriveRateLimitManager:
         self._hold_back = hold_back
         self._round_trips = RoundTrips()
         self._last_compared = 0.0
+        self._disagreements = DisagreementLog(settings)
         self._window = store.window(token_key)
         self._search_window = store.window(f"{token_key}:search")
         self._ledger = store.ledger(account or f"token:{token_key[:16]}")
@@ -165,6 +143,7 @@ class PipedriveRateLimitManager:
             if self._policy.enabled:
                 for window in self._windows(permit.search):
                     window.postpone(permit.slot_at, arrived_by - self._policy.margin_seconds / 2)
+        self._disagreements.note(seen.daily.limit, None if permit.search else seen.window_limit)
         if strangers:
             log_event(_log, "burst_window_shared", logging.DEBUG, others=strangers)
 
@@ -175,25 +154,12 @@ class PipedriveRateLimitManager:
 
     def budget(self) -> BudgetState:
         """The day as it stands, for all processes."""
-        state = self._ledger.day()
-        allowed = self._policy.budget(state.header_limit)
-        spent = state.own_spent
-        # Where the account's own limit binds, what others spent is spent.
-        if state.server_limit is not None and allowed >= state.server_limit:
-            spent = max(spent, state.server_spent or 0)
-        by_lane = dict.fromkeys(Lane, 0)
-        for line in self._ledger.spend(state.day):
-            by_lane[line.lane] += line.tokens
-        return BudgetState(
-            budget=allowed,
-            origin=self._policy.budget_origin(state.header_limit),
-            spent=spent,
-            reserved=state.reserved,
-            remaining=state.available(allowed),
-            resets_at=state.resets_at,
-            day=state.day,
-            by_lane=by_lane,
-            exhausted=state.exhausted,
+        return budget_state(self._ledger, self._policy, self._hold_back)
+
+    def disagreements(self) -> tuple[str, ...]:
+        """Where settings and the last answers tell different limits; one sentence each."""
+        return disagreements(
+            self._policy.settings, self._ledger.day().header_limit, self._window.state().header_limit
         )
 
     def _reserve(self, cost: int, endpoint: str, lane: Lane, deadline: float | None, entity: str) -> Permit:
@@ -223,7 +189,7 @@ class PipedriveRateLimitManager:
                 return permit
             state = self._ledger.day()
             if state.exhausted:
-                refusal = Refusal(self._allowed(permit.lane, state).own, state)
+                refusal = Refusal(self._allowed(permit.lane, state), state)
                 raise self._refused(refusal, permit.reservation.tokens, permit.endpoint, permit.lane)
             if self._policy.enabled:
                 for window in self._windows(permit.search):
@@ -275,8 +241,8 @@ class PipedriveRateLimitManager:
         return max(permit.slot_at, sent_at + self._round_trips.delay(permit.endpoint, trip))
 
     def _allowed(self, lane: Lane, state: DayState) -> Allowance:
-        held_back = self._hold_back(lane, state.seconds_to_reset)
-        return Allowance(self._policy.budget(state.header_limit), held_back)
+        budget = self._policy.budget(state.header_limit)
+        return Allowance(budget, self._hold_back(lane, budget, state.seconds_to_reset))
 
     def _windows(self, search: bool) -> tuple[BurstWindow, ...]:
         return (self._window, self._search_window) if search else (self._window,)
@@ -331,7 +297,7 @@ class PipedriveRateLimitManager:
             )
 
     def _refused(self, refusal: Refusal, cost: int, endpoint: str, lane: Lane) -> PipedriveRateLimitException:
-        state = refusal.state
+        state, held_back = refusal.state, refusal.allowed.held_back
         log_event(
             _log,
             "daily_budget_refused",
@@ -339,7 +305,8 @@ class PipedriveRateLimitManager:
             endpoint=endpoint,
             lane=lane,
             tokens=cost,
-            budget=refusal.budget,
+            budget=refusal.allowed.own,
+            held_back=held_back,
             spent=max(state.own_spent, state.server_spent or 0),
             reserved=state.reserved,
             resets_at=state.resets_at,
@@ -349,9 +316,10 @@ class PipedriveRateLimitManager:
             if state.exhausted
             else f"{state.own_spent} spent by us, {state.reserved} reserved"
             + ("" if state.server_spent is None else f", {state.server_spent} spent in all")
+            + (f", {held_back} kept for more urgent lanes" if held_back else "")
         )
         return PipedriveRateLimitException(
-            f"the daily token budget ({refusal.budget} for lane {lane.value} on {state.day}) has no room for"
+            f"the daily token budget ({refusal.allowed.own} for lane {lane.value} on {state.day}) has no room for"
             f" {cost} more: {why}",
             kind="daily",
             resets_at=state.resets_at,

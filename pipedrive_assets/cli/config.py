@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
+from pipedrive_assets.api.disagreements import disagreements
 from pipedrive_assets.catalog import CATALOG, resolve_entities
 from pipedrive_assets.cli.output import Output, json_option, shown
-from pipedrive_assets.defs.known_budget import last_header_limit
+from pipedrive_assets.defs.known_budget import last_limits
 from pipedrive_assets.defs.pricing import plan_schedules, span
 from pipedrive_assets.redaction import redact_value
 from pipedrive_assets.settings import PipedriveSettings, load_settings, variables
@@ -22,16 +23,17 @@ from pipedrive_assets.settings_problems import is_secret
 def config(output: Output, only_entities: bool) -> None:
     """Show the settings in force, the enabled entities, and what the schedules cost a day."""
     settings = load_settings()
-    plan = plan_schedules(settings, header_limit=last_header_limit(settings))
+    limits = last_limits(settings)
+    plan = plan_schedules(settings, header_limit=limits.daily)
     enabled = resolve_entities(settings.enabled_entities)
-    warnings = [*settings.warnings, *plan.warnings]
+    advice = [*plan.warnings, *disagreements(settings, limits.daily, limits.burst)]
     if output.as_json:
         output.emit(
             {
                 "settings": values_shown(settings),
                 "entities": {name: name in enabled for name in CATALOG},
                 "schedules": plan.to_dict(),
-                "warnings": warnings,
+                "warnings": [*settings.warnings, *advice],
             }
         )
         return
@@ -65,7 +67,7 @@ def config(output: Output, only_entities: bool) -> None:
         ("entity", "group", "tier", "enabled"),
         [(name, spec.group, spec.tier.value, name in enabled) for name, spec in CATALOG.items()],
     )
-    for line in plan.warnings:
+    for line in advice:
         output.warn(line)
 
 

@@ -50,6 +50,8 @@ def _print(output: Output, report: StatusReport, target: str) -> None:
         f"Budget: {budget.spent:,} of {budget.budget:,} tokens spent today ({budget.origin}){lanes};"
         f" {budget.remaining:,} left, resets {budget.resets_at:%Y-%m-%d %H:%M} UTC"
     )
+    for line in report.warnings:
+        output.warn(line)
     output.say(f"Circuit breaker: {breaker.state.value}, {breaker.failures} failures in a row")
     if breaker.next_try_at:
         output.say(f"  next try at {datetime.fromtimestamp(breaker.next_try_at, UTC):%Y-%m-%d %H:%M:%S} UTC")

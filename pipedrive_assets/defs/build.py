@@ -18,7 +18,7 @@ from pipedrive_assets.defs.account import account
 from pipedrive_assets.defs.checks import build_entity_checks
 from pipedrive_assets.defs.entities import build_entity_asset
 from pipedrive_assets.defs.jobs import build_jobs
-from pipedrive_assets.defs.known_budget import last_header_limit
+from pipedrive_assets.defs.known_budget import last_limits
 from pipedrive_assets.defs.partitions import Calendar, Granularity
 from pipedrive_assets.defs.pricing import plan_schedules
 from pipedrive_assets.defs.resources import build_resources
@@ -41,7 +41,7 @@ def build_defs(
     """
     settings = load_settings() if settings is None else settings
     calendar = calendar_of(settings)
-    plan = plan_schedules(settings, header_limit=last_header_limit(settings))
+    plan = plan_schedules(settings, header_limit=last_limits(settings).daily)
     if settings.token is not None:
         # Without a token no schedule runs, and nobody needs to be warned of its interval.
         for line in plan.warnings:

@@ -1,8 +1,9 @@
-"""The daily budget that Pipedrive last named for the token, to price schedules against the real one."""
+"""The limits that Pipedrive last named for the token, to price schedules against the real budget."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -12,24 +13,36 @@ from pipedrive_assets.exceptions import PipedriveStateException
 from pipedrive_assets.settings import PipedriveSettings
 
 
-def last_header_limit(settings: PipedriveSettings) -> int | None:
-    """Tokens a day by the last response header; None before the first answer.
+class LastLimits(NamedTuple):
+    """What the last response headers named; None before the first answer.
+
+    ``daily`` is tokens a day, ``burst`` requests in two seconds.
+    """
+
+    daily: int | None = None
+    burst: int | None = None
+
+
+def last_limits(settings: PipedriveSettings) -> LastLimits:
+    """The limits that Pipedrive last named for the token.
 
     Reads the state store if there is one; never creates it, and never fails: definitions must load, and
     whoever spends tokens opens the store again and says what is wrong with it.
     """
     if settings.token is None or not _exists(settings.state_url):
-        return None
+        return LastLimits()
     # Imported late: loading definitions without a token needs none of it.
     from pipedrive_assets.api.auth import token_fingerprint
     from pipedrive_assets.state.store import StateStore
 
+    token_key = token_fingerprint(settings.token.get_secret_value())
     try:
         with StateStore.open(settings.state_url, clock=SystemClock()) as state:
-            account = state.account_of(token_fingerprint(settings.token.get_secret_value()))
-            return None if account is None else state.ledger(str(account.company_id)).day().header_limit
+            account = state.account_of(token_key)
+            daily = None if account is None else state.ledger(str(account.company_id)).day().header_limit
+            return LastLimits(daily, state.window(token_key).state().header_limit)
     except PipedriveStateException:
-        return None
+        return LastLimits()
 
 
 def _exists(url: str) -> bool:

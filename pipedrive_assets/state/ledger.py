@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, literal, select, update
@@ -25,7 +25,7 @@ from pipedrive_assets.state.lanes import Lane
 from pipedrive_assets.state.process import ProcessId
 from pipedrive_assets.state.reclaim import Reclaimed, reclaim
 from pipedrive_assets.state.server_clock import day_of, learn_offset, reset_after, server_offset
-from pipedrive_assets.state.spend import SpendLine, charge, drop_spend, spend_of
+from pipedrive_assets.state.spend import SpendLine, charge, drop_spend, spend_between
 
 _days, _entries, _limits = tables.ledger_days, tables.reservations, tables.ledger_limits
 _one = select(literal(1).label("one")).subquery()
@@ -127,9 +127,9 @@ BudgetRule = Callable[[DayState], Allowance]
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a reservation was not made: ``budget`` tokens were allowed, the rest is in ``state``."""
+    """Why a reservation was not made: what its lane was allowed, and the day as it was."""
 
-    budget: int
+    allowed: Allowance
     state: DayState
 
 
@@ -270,10 +270,14 @@ class TokenLedger:
                 now=self._clock.time(),
             )
 
-    def spend(self, day: str) -> tuple[SpendLine, ...]:
-        """What was settled on a day, by endpoint, lane and entity, dearest first."""
+    def spend(self, day: str, *, days: int = 1) -> tuple[SpendLine, ...]:
+        """What was settled on a day, by endpoint, lane and entity, dearest first.
+
+        With ``days`` above 1 also on the days before it; every line names its own.
+        """
+        first = (date.fromisoformat(day) - timedelta(days=days - 1)).isoformat()
         with self._database.read() as connection:
-            return spend_of(connection, self.account, day)
+            return spend_between(connection, self.account, first, day)
 
     def absorb(self, provisional: TokenLedger) -> None:
         """Take over what was booked under another name before the account was known."""
@@ -362,7 +366,7 @@ class TokenLedger:
 
 def _refusal(state: DayState, tokens: int, budget: BudgetRule | None) -> Refusal | None:
     if budget is None:
-        return Refusal(0, state) if state.exhausted else None
+        return Refusal(Allowance(0), state) if state.exhausted else None
     allowed = budget(state)
     fits = allowed.own > 0 and tokens <= state.available(allowed.budget, allowed.held_back)
-    return None if fits else Refusal(allowed.own, state)
+    return None if fits else Refusal(allowed, state)

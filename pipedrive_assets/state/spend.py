@@ -57,13 +57,13 @@ def charge(database: Database, connection: Connection, account: str, line: Spend
     )
 
 
-def spend_of(connection: Connection, account: str, day: str) -> tuple[SpendLine, ...]:
-    """The lines of one day, dearest first."""
+def spend_between(connection: Connection, account: str, first: str, last: str) -> tuple[SpendLine, ...]:
+    """The lines of the days from ``first`` to ``last``, both included, dearest first."""
     spend = tables.ledger_spend
     rows = connection.execute(
         select(spend)
-        .where(spend.c.account == account, spend.c.day == day)
-        .order_by(spend.c.tokens.desc(), spend.c.endpoint, spend.c.lane, spend.c.entity)
+        .where(spend.c.account == account, spend.c.day.between(first, last))
+        .order_by(spend.c.tokens.desc(), spend.c.day, spend.c.endpoint, spend.c.lane, spend.c.entity)
     ).all()
     return tuple(_line(row) for row in rows)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from pipedrive_assets.api.rate_limit import BudgetState
+from pipedrive_assets.api.budget import BudgetState
 from pipedrive_assets.catalog import spec as spec_of
 from pipedrive_assets.state.account import AccountIdentity
 from pipedrive_assets.state.breaker import BreakerSnapshot
@@ -32,13 +32,17 @@ class EntityStatus(BaseModel):
 
 
 class StatusReport(BaseModel):
-    """Everything ``pipedrive-assets status`` prints; ``runs`` are the last syncs, newest first."""
+    """Everything ``pipedrive-assets status`` prints; ``runs`` are the last syncs, newest first.
+
+    ``warnings`` say where settings and the API tell different limits.
+    """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     account: AccountIdentity | None
     entities: tuple[EntityStatus, ...]
     budget: BudgetState
+    warnings: tuple[str, ...]
     breaker: BreakerSnapshot
     runs: tuple[dict[str, Any], ...]
 

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipedrive_assets.api.limit_policy import LimitHeaders, is_search, schedules_first
+from pipedrive_assets.api.lane_reserves import LaneReserves
+from pipedrive_assets.api.limit_policy import LimitHeaders, is_search
 from pipedrive_assets.api.rate_limit import Permit, PipedriveRateLimitManager
 from pipedrive_assets.api.round_trips import Trip
 from pipedrive_assets.clock import SystemClock
@@ -476,16 +477,16 @@ def test_budget_state_shows_lanes_reservations_and_the_rest(manager_for: Build) 
 
 
 def test_a_backfill_leaves_what_the_schedules_still_need_today(manager_for: Build) -> None:
-    manager = manager_for(daily_token_budget=1000, hold_back=schedules_first(1600))
-    for _ in range(20):
-        send(manager)
+    manager = manager_for(daily_token_budget=2000, hold_back=LaneReserves({"incremental": 90}, 1600))
+    for _ in range(12):
+        send(manager, 100)
     with pytest.raises(PipedriveRateLimitException):
         acquire(manager)
     manager.acquire(800, DEALS, Lane.INCREMENTAL)
 
 
 def test_a_backfill_leaves_it_also_where_others_have_spent_the_accounts_limit(manager_for: Build) -> None:
-    manager = manager_for(hold_back=schedules_first(16_000))
+    manager = manager_for(hold_back=LaneReserves({"incremental": 90}, 16_000))
     send(manager, x_daily_ratelimit_token_limit="30000", x_daily_ratelimit_token_remaining="10000")
     acquire(manager, 2000)
     with pytest.raises(PipedriveRateLimitException):

@@ -95,7 +95,7 @@ def test_what_is_reserved_counts_as_spent(ledger: TokenLedger) -> None:
         reserved(ledger)
     refusal = reserve(ledger)
     assert isinstance(refusal, Refusal)
-    assert (refusal.budget, refusal.state.reserved, refusal.state.own_spent) == (100, 100, 0)
+    assert (refusal.allowed.own, refusal.state.reserved, refusal.state.own_spent) == (100, 100, 0)
     assert refusal.state.resets_at == datetime(2026, 5, 5, tzinfo=UTC)
 
 
