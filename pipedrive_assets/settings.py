@@ -19,7 +19,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pipedrive_assets.exceptions import PipedriveConfigException
 from pipedrive_assets.logs import get_logger, log_event
 from pipedrive_assets.redaction import register_secret
+from pipedrive_assets.settings_alerts import channel_notices
 from pipedrive_assets.settings_fields import (
+    Alerts,
     Budget,
     Connection,
     Errors,
@@ -46,6 +48,7 @@ _log = get_logger(__name__)
 class PipedriveSettings(
     Schedules,
     Runs,
+    Alerts,
     Monitoring,
     Health,
     Memory,
@@ -198,7 +201,7 @@ def _notices(given: Mapping[str, str], settings: PipedriveSettings) -> list[str]
     url = urlsplit(settings.base_url)
     if url.scheme == "http" and url.hostname not in {"localhost", "127.0.0.1", "::1"}:
         lines.append(f"{PREFIX}BASE_URL={settings.base_url} sends the token unencrypted; use https")
-    return lines
+    return [*lines, *channel_notices(settings)]
 
 
 def _hide_secrets(given: Mapping[str, str]) -> None:

@@ -104,6 +104,24 @@ def _token(value: SecretStr) -> SecretStr:
     return value
 
 
+ALERT_CONDITIONS = (
+    "circuit_breaker_open",
+    "high_failure_rate",
+    "memory_threshold",
+    "rate_limit_exhaustion",
+    "api_unhealthy",
+    "run_failure",
+)
+"""Names of what alerts can be given of."""
+
+
+def _alert_conditions(value: str) -> str:
+    wanted = [name.strip() for name in value.split(",")]
+    if wanted != ["all"] and not set(wanted) <= set(ALERT_CONDITIONS):
+        raise ValueError(f"must be all, or names separated by commas: {', '.join(ALERT_CONDITIONS)}")
+    return value
+
+
 QueueName = Annotated[str, AfterValidator(_queue_name)]
 
 
@@ -358,6 +376,44 @@ class Monitoring(BaseModel):
     )
 
 
+class Alerts(BaseModel):
+    """Alerts: who is told when something is wrong, and how. What makes a channel useless is a warning."""
+
+    alerting_enabled: bool = setting(
+        False, "Watch for the conditions below and tell people; each channel has a switch of its own."
+    )
+    alert_conditions: Annotated[str, AfterValidator(_alert_conditions)] = setting(
+        "all",
+        "Conditions to watch, separated by commas, or all: " + ", ".join(ALERT_CONDITIONS) + ".",
+    )
+    alert_runbook_url: str = setting(
+        "docs/runbook.md", "Where the runbook is for those who get alerts; each links its entry there."
+    )
+    alert_mail_enabled: bool = setting(False, "Tell by mail.")
+    alert_mail_to: str = setting("", "Receivers of mails, separated by commas.")
+    alert_mail_from: str = setting("", "Sender of mails. Not set: the first receiver.")
+    alert_smtp_host: str = setting("localhost", "Mail server.")
+    alert_smtp_port: int | None = setting(
+        None, "Its port. Not set: 25, with starttls 587, with tls 465.", ge=1, le=65_535
+    )
+    alert_smtp_security: Literal["none", "starttls", "tls"] = setting(
+        "starttls", "How the way to the mail server is encrypted; its certificate is checked."
+    )
+    alert_smtp_username: str | None = setting(
+        None, "User to log in as at the mail server; not set: no login."
+    )
+    alert_smtp_password: SecretStr | None = setting(None, "That user's password.", secret=True)
+    alert_slack_enabled: bool = setting(False, "Tell in Slack.")
+    alert_slack_webhook: SecretStr | None = setting(None, "Address of the incoming webhook.", secret=True)
+    alert_slack_channel: str = setting(
+        "#alerts", "Channel to post to, where the webhook leaves a choice; most are bound to one."
+    )
+    alert_log_enabled: bool = setting(True, "Tell in the log: of the sensor's tick, and of the process.")
+    alert_log_level: Literal["debug", "info", "warning", "error", "critical"] = setting(
+        "error", "Level of these lines."
+    )
+
+
 class Runs(BaseModel):
     """Runs: queues, time limits, and how Dagster executes them."""
 
@@ -414,6 +470,7 @@ SECTIONS: tuple[type[BaseModel], ...] = (
     Memory,
     Health,
     Monitoring,
+    Alerts,
     Runs,
     Schedules,
 )
