@@ -26,8 +26,8 @@ def disagreements(
 ) -> tuple[str, ...]:
     """One sentence for each two figures that differ: both of them, which one holds, what to set.
 
-    ``header_limit`` is tokens a day, ``header_burst`` requests in two seconds, as the last answers named them;
-    None where none did. A budget set to exactly the header's limit settles what plan and seats say.
+    ``header_limit`` is tokens a day, ``header_burst`` requests in two seconds, as the last answers named
+    them; None where none did. A budget set to exactly the header's limit settles what plan and seats say.
     """
     found = (_setting_above(settings, header_limit), _plan_and_seats(settings, header_limit))
     return tuple(line for line in (*found, _burst(settings, header_burst)) if line)
@@ -70,9 +70,9 @@ def _setting_above(settings: PipedriveSettings, header_limit: int | None) -> str
     if plan is None or setting <= plan:
         return None
     return (
-        f"PIPEDRIVE_DAILY_TOKEN_BUDGET allows {setting:,} tokens a day, but {_named(settings)} bring {plan:,}:"
-        f" {setting:,} holds until an answer names the account's limit; set it to {plan} or less, or correct"
-        " plan and seats"
+        f"PIPEDRIVE_DAILY_TOKEN_BUDGET allows {setting:,} tokens a day, but {_named(settings)} bring"
+        f" {plan:,}: {setting:,} holds until an answer names the account's limit; set it to {plan} or"
+        " less, or correct plan and seats"
     )
 
 

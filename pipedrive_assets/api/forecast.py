@@ -44,8 +44,12 @@ class LaneForecast:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The rest of the day; ``projected_spent`` is what will be spent at the reset if nothing stops it."""
+    """The rest of the day, seen ``at`` a moment (UTC, the server's time).
 
+    ``projected_spent`` is what will be spent at the reset if nothing stops it.
+    """
+
+    at: datetime
     rate: BurnRate
     projected_spent: int
     lanes: tuple[LaneForecast, ...]
@@ -79,6 +83,7 @@ def forecast(state: BudgetState, now: datetime, tokens_last_hour: int | None = N
     rate = burn_rate(state, now, tokens_last_hour)
     to_come = rate.tokens_per_hour * _seconds_to_reset(state, now) / SECONDS_PER_HOUR
     return Forecast(
+        at=now,
         rate=rate,
         projected_spent=round(state.spent + state.reserved + to_come),
         lanes=tuple(

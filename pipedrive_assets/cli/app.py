@@ -20,6 +20,7 @@ COMMANDS = {
     "sync-entities": ("sync", "sync_entities", "Bring entities up to date."),
     "sync-custom-fields": ("sync", "sync_custom_fields", "Bring custom field definitions up to date."),
     "status": ("status", "status", "Coverage and lag by entity, budget, breaker, last runs."),
+    "budget": ("budget", "budget", "The day's tokens by lane, what they went to, how long they last."),
     "config": ("config", "config", "The settings in force and what the schedules cost."),
     "test-connection": ("connection", "test_connection", "Ask Pipedrive who the token belongs to."),
     "sandbox": ("sandbox", "sandbox", "Run the built-in look-alike of Pipedrive."),

@@ -28,6 +28,7 @@ from pipedrive_assets.defs.pricing import (
     Rhythm,
     SchedulePlan,
 )
+from pipedrive_assets.defs.ticks import cron_line
 from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.state.lanes import Lane
 from pipedrive_assets.sync.options import Source, SyncMode
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from pipedrive_assets.state.watermarks import Watermark
 
 SCHEDULE_NAMES = {name: f"pipedrive_{name}" for name in RHYTHM_NAMES}
-_MINUTE_OF_HOUR = {CORE: 0, HOURLY: 5, CUSTOM_FIELDS: 35}
-"""Schedules of an hour and more start apart from each other, since writers of the warehouse take turns."""
 _PRIORITY = {CORE: "5", HOURLY: "2", CUSTOM_FIELDS: "1", DAILY: "1"}
 """Fresh core data goes first where runs queue; a backfill has priority 0."""
 
@@ -58,22 +57,6 @@ def build_schedules(
         for rhythm in plan.rhythms
         if RHYTHM_JOBS[rhythm.name] in by_name
     ]
-
-
-def cron_line(rhythm: Rhythm, scheduler_time: str) -> str:
-    """The cron line of a rhythm; the daily one is counted from ``scheduler_time`` (``HH:MM``)."""
-    minutes = rhythm.interval_minutes
-    if rhythm.name == DAILY:
-        hour, minute = (int(part) for part in scheduler_time.split(":"))
-        step = minutes // 60
-        hours = sorted((hour + step * turn) % 24 for turn in range(24 // step))
-        return f"{minute} {','.join(map(str, hours))} * * *"
-    start = _MINUTE_OF_HOUR[rhythm.name]
-    if minutes < 60:
-        return f"*/{minutes} * * * *"
-    if minutes == 60:
-        return f"{start} * * * *"
-    return f"{start} */{minutes // 60} * * *" if minutes < 1440 else f"{start} 0 * * *"
 
 
 def range_due(

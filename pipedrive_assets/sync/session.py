@@ -17,6 +17,7 @@ from pipedrive_assets.api.auth import TokenAuth
 from pipedrive_assets.api.budget import BudgetState
 from pipedrive_assets.api.circuit_breaker import CircuitBreaker
 from pipedrive_assets.api.client import PipedriveClient
+from pipedrive_assets.api.forecast import SECONDS_PER_HOUR, Forecast, forecast
 from pipedrive_assets.api.lane_reserves import LaneReserves
 from pipedrive_assets.api.memory import PipedriveMemoryManager
 from pipedrive_assets.api.memory_probe import SystemProbe
@@ -139,6 +140,15 @@ class Session:
     def budget(self) -> BudgetState:
         """Tokens of the account's day: budget, spent, reserved, left."""
         return self._limiter.budget()
+
+    def forecast(self, budget: BudgetState) -> Forecast:
+        """Where the tokens of ``budget``, just asked for, are heading."""
+        stats = self._stats(self._known_key)
+        return forecast(
+            budget,
+            self.state.ledger(self._known_key).server_time(),
+            None if stats is None else stats.window(self.clock.time() - SECONDS_PER_HOUR).tokens,
+        )
 
     def disagreements(self) -> tuple[str, ...]:
         """Where settings and the API's last answers tell different limits; one sentence each."""

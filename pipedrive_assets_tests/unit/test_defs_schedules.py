@@ -14,7 +14,8 @@ from pipedrive_assets.defs import run_tags
 from pipedrive_assets.defs.build import build_defs
 from pipedrive_assets.defs.partitions import Calendar, Granularity, KeyRange
 from pipedrive_assets.defs.pricing import plan_schedules
-from pipedrive_assets.defs.schedules import cron_line, range_due, runs_due
+from pipedrive_assets.defs.schedules import range_due, runs_due
+from pipedrive_assets.defs.ticks import cron_line
 from pipedrive_assets.settings import PipedriveSettings, load_settings
 from pipedrive_assets.state.account import AccountIdentity
 from pipedrive_assets.state.store import StateStore
