@@ -98,6 +98,8 @@ def _transport(send: Any) -> Any:
 
 def _abort(send: Any) -> None:
     transport = _transport(send)
+    if transport.is_closing():  # the client was tired of waiting
+        return
     connection = transport.get_extra_info("socket")
     if connection is not None:
         with contextlib.suppress(OSError):
