@@ -22,6 +22,8 @@ COMMANDS = {
     "status": ("status", "status", "Coverage and lag by entity, budget, breaker, last runs."),
     "budget": ("budget", "budget", "The day's tokens by lane, what they went to, how long they last."),
     "config": ("config", "config", "The settings in force and what the schedules cost."),
+    "alerts": ("alerts", "alerts", "Which alerts are raised, and whether they arrive."),
+    "metrics": ("metrics", "metrics", "Figures for Prometheus, printed or served."),
     "test-connection": ("connection", "test_connection", "Ask Pipedrive who the token belongs to."),
     "sandbox": ("sandbox", "sandbox", "Run the built-in look-alike of Pipedrive."),
     "query": ("query", "query", "Run one SQL query on the copy."),

@@ -15,6 +15,7 @@ import dagster as dg
 
 from pipedrive_assets.catalog import CATALOG, resolve_entities
 from pipedrive_assets.defs.account import account
+from pipedrive_assets.defs.alerting import build_alert_sensors
 from pipedrive_assets.defs.checks import build_entity_checks
 from pipedrive_assets.defs.entities import build_entity_asset
 from pipedrive_assets.defs.jobs import build_jobs
@@ -58,7 +59,7 @@ def build_defs(
         asset_checks=[build_entity_checks(spec, plan) for spec in specs],
         jobs=jobs,
         schedules=build_schedules(settings, plan, calendar, jobs),
-        sensors=[build_repair_sensor(settings, calendar, enabled)],
+        sensors=[build_repair_sensor(settings, calendar, enabled), *build_alert_sensors(settings)],
         resources={**build_resources(), **(resource_overrides or {})},
         executor=_executor(settings),
     )
