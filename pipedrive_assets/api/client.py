@@ -58,6 +58,7 @@ class _Call:
     deadline: float
     context: ErrorContext
     rows_at: Sequence[str]
+    probe: bool = False
 
 
 @dataclass(slots=True)
@@ -168,6 +169,40 @@ class PipedriveClient:
             rows_at=rows_at,
         )
 
+    def probe(
+        self,
+        version: Version,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        cost: int,
+        timeout: float,
+    ) -> ApiResponse:
+        """One attempt within ``timeout`` seconds at a request whose only purpose is to see it answered.
+
+        It passes breaker and limits and counts for them like any other, but is sent even when Pipedrive has
+        said that no tokens are left. Errors raised: those of :meth:`request`.
+        """
+        endpoint = endpoint_of(version, path)
+        call = _Call(
+            method="GET",
+            path=f"/api/{version.value}{path}",
+            params=params,
+            json_body=None,
+            cost=self._price(endpoint, None, cost),
+            endpoint=endpoint,
+            lane=Lane.INCREMENTAL,
+            deadline=self._clock.monotonic() + timeout,
+            context=ErrorContext(endpoint=endpoint, method="GET"),
+            rows_at=(),
+            probe=True,
+        )
+        effort = _Effort()
+        outcome = self._attempt(call, effort)
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        return self._response(outcome, effort)
+
     def identity(self, *, lane: Lane = Lane.INCREMENTAL) -> AccountIdentity:
         """Whose token this is (``GET /v1/users/me``, 2 tokens, reference section 1.1).
 
@@ -238,7 +273,12 @@ class PipedriveClient:
 
     def _admitted(self, call: _Call, effort: _Effort) -> Accepted | Failed:
         permit = self._limiter.acquire(
-            call.cost, call.endpoint, call.lane, call.deadline, entity=call.context.entity or ""
+            call.cost,
+            call.endpoint,
+            call.lane,
+            call.deadline,
+            entity=call.context.entity or "",
+            probe=call.probe,
         )
         sent = self._clock.monotonic()
         effort.wait_seconds += permit.wait_seconds

@@ -20,6 +20,7 @@ from functools import partial
 
 from pipedrive_assets.api.budget import BudgetState, budget_state
 from pipedrive_assets.api.disagreements import DisagreementLog, disagreements
+from pipedrive_assets.api.health_pace import HealthPace
 from pipedrive_assets.api.lane_reserves import HoldBack, nothing_held_back
 from pipedrive_assets.api.limit_policy import SEARCH_LIMIT, LimitHeaders, LimitPolicy, is_search
 from pipedrive_assets.api.round_trips import RoundTrips, Trip
@@ -50,6 +51,8 @@ class Permit:
     lane: Lane
     search: bool
     wait_seconds: float = 0.0
+    # Whether it goes out although the day's tokens are used up, to ask whether there are any again.
+    reopens: bool = False
 
     @property
     def slot_at(self) -> float:
@@ -84,6 +87,7 @@ class PipedriveRateLimitManager:
         self._window = store.window(token_key)
         self._search_window = store.window(f"{token_key}:search")
         self._ledger = store.ledger(account or f"token:{token_key[:16]}")
+        self._pace = HealthPace(store, settings, clock)
 
     def bind(self, account: str) -> None:
         """Spend on ``account`` from now on, and take along what was spent before it was known."""
@@ -92,17 +96,25 @@ class PipedriveRateLimitManager:
         self._ledger = ledger
 
     def acquire(
-        self, cost: int, endpoint: str, lane: Lane, deadline: float | None = None, *, entity: str = ""
+        self,
+        cost: int,
+        endpoint: str,
+        lane: Lane,
+        deadline: float | None = None,
+        *,
+        entity: str = "",
+        probe: bool = False,
     ) -> Permit:
         """Reserve ``cost`` tokens, book a slot and sleep until it comes.
 
-        ``deadline`` is in monotonic seconds. Nothing is spent or booked when it raises.
+        ``deadline`` is in monotonic seconds. Nothing is spent or booked when it raises. A ``probe`` passes
+        also when Pipedrive has said that no tokens are left; if its answer shows some, the day goes on.
 
         :raises PipedriveRateLimitException: ``daily`` when the budget has no room (with ``resets_at``),
             ``burst`` when the slot would come after the deadline
         """
         started = self._clock.monotonic()
-        permit = self._reserve(cost, endpoint, lane, deadline, entity)
+        permit = self._reserve(cost, endpoint, lane, deadline, entity, probe)
         try:
             while True:
                 wait = permit.slot_at - self._clock.time()
@@ -138,6 +150,8 @@ class PipedriveRateLimitManager:
                 seen=seen.daily,
                 server_time=server_time,
             )
+            if permit.reopens:
+                self._ledger.reopen(seen.daily, server_time=server_time)
             # The headers of a search may speak of its own window: they teach nothing about the general one.
             strangers = 0 if permit.search else self._learn_window(seen, permit, arrived_by)
             if self._policy.enabled:
@@ -162,9 +176,12 @@ class PipedriveRateLimitManager:
             self._policy.settings, self._ledger.day().header_limit, self._window.state().header_limit
         )
 
-    def _reserve(self, cost: int, endpoint: str, lane: Lane, deadline: float | None, entity: str) -> Permit:
+    def _reserve(
+        self, cost: int, endpoint: str, lane: Lane, deadline: float | None, entity: str, probe: bool
+    ) -> Permit:
         search = is_search(endpoint)
         with self._store.transaction():
+            reopens = probe and self._ledger.day().exhausted
             slot_at = self._next_slot(search)
             self._check_deadline(slot_at, endpoint, deadline)
             outcome = self._ledger.reserve(
@@ -175,11 +192,12 @@ class PipedriveRateLimitManager:
                 slot_at=slot_at,
                 lifetime=self._policy.lifetime_seconds,
                 budget=partial(self._allowed, lane) if self._policy.enabled else None,
+                refusable=not reopens,
             )
             if isinstance(outcome, Refusal):
                 raise self._refused(outcome, cost, endpoint, lane)
             self._book(slot_at, search)
-        return Permit(outcome, endpoint, lane, search)
+        return Permit(outcome, endpoint, lane, search, reopens=reopens)
 
     def _rebook(self, permit: Permit, deadline: float | None) -> Permit:
         """Take a later slot, because the booked one was missed, filled up, or a pause was put on it."""
@@ -188,7 +206,7 @@ class PipedriveRateLimitManager:
                 # Another that woke with this one has made room by moving away.
                 return permit
             state = self._ledger.day()
-            if state.exhausted:
+            if state.exhausted and not permit.reopens:
                 refusal = Refusal(self._allowed(permit.lane, state), state)
                 raise self._refused(refusal, permit.reservation.tokens, permit.endpoint, permit.lane)
             if self._policy.enabled:
@@ -216,7 +234,9 @@ class PipedriveRateLimitManager:
         if not slept:
             return True
         state = self._window.state()
-        if state.not_before > permit.slot_at or self._ledger.day().exhausted:
+        if state.not_before > permit.slot_at:
+            return False
+        if self._ledger.day().exhausted and not permit.reopens:
             return False
         if not self._policy.enabled:
             return True
@@ -252,7 +272,7 @@ class PipedriveRateLimitManager:
         if not self._policy.enabled:
             return max(self._clock.time(), state.not_before)
         margin = self._policy.margin_seconds
-        limit = state.header_limit or self._policy.burst_limit
+        limit = self._pace.slots(state.header_limit or self._policy.burst_limit, self._ledger.account)
         slot_at = max(
             self._window.next_slot(limit, margin=margin, occupied=self._occupied()), state.not_before
         )
@@ -319,8 +339,8 @@ class PipedriveRateLimitManager:
             + (f", {held_back} kept for more urgent lanes" if held_back else "")
         )
         return PipedriveRateLimitException(
-            f"the daily token budget ({refusal.allowed.own} for lane {lane.value} on {state.day}) has no room for"
-            f" {cost} more: {why}",
+            f"the daily token budget ({refusal.allowed.own} for lane {lane.value} on {state.day}) has no room"
+            f" for {cost} more: {why}",
             kind="daily",
             resets_at=state.resets_at,
             retry_after=state.seconds_to_reset,

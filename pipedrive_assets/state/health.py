@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 from sqlalchemy import bindparam, delete, select
@@ -84,6 +84,15 @@ class HealthStore:
         """Replace the verdict."""
         with self._database.begin() as connection:
             self._database.upsert(connection, _states, {"account": self._account, **asdict(state)})
+
+    def claim_probe(self, now: float, *, pause: float) -> bool:
+        """Take the right to send a probe at ``now``, unless one was sent within ``pause`` seconds before."""
+        with self._database.begin():
+            state = self.state()
+            if state.probed_at is not None and 0 <= now - state.probed_at < pause:
+                return False
+            self.save(replace(state, probed_at=now))
+            return True
 
     def add(self, sample: HealthSample) -> None:
         """Append a sample and drop those older than a month."""

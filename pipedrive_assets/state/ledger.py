@@ -164,18 +164,21 @@ class TokenLedger:
         slot_at: float,
         lifetime: float,
         budget: BudgetRule | None,
+        refusable: bool = True,
     ) -> Reservation | Refusal:
         """Set ``tokens`` aside for a request at ``slot_at``, unless the day's budget has no room for them.
 
         ``lifetime`` is how many seconds after its slot the request can at most be under way; past it the
-        reservation is taken for lost. Without a ``budget`` only an exhausted day refuses.
+        reservation is taken for lost. Without a ``budget`` only an exhausted day refuses; what is not
+        ``refusable`` is let through even then, to ask whether there are tokens again.
         """
         with self._database.begin() as connection:
-            refusal = self._refusal(connection, slot_at, tokens, budget)
-            if refusal is not None and self.reclaim().reservations:
+            if refusable:
                 refusal = self._refusal(connection, slot_at, tokens, budget)
-            if refusal is not None:
-                return refusal
+                if refusal is not None and self.reclaim().reservations:
+                    refusal = self._refusal(connection, slot_at, tokens, budget)
+                if refusal is not None:
+                    return refusal
             day = day_of(slot_at + self._offset(connection))
             reservation = Reservation(uuid4().hex, tokens, day, slot_at)
             owner = ProcessId.current()
@@ -234,6 +237,32 @@ class TokenLedger:
             if seen is not None:
                 day = answered_on or day_of(now + self._offset(connection))
                 self._observe(connection, day, seen, now)
+
+    def reopen(self, seen: Observation, *, server_time: datetime | None = None) -> None:
+        """Believe an answer that shows tokens although the day had none left; without such, do nothing.
+
+        The server has begun another day than ours, or forgiven some spending: what it does not count any
+        more is not held against us either.
+        """
+        if seen.remaining is None or seen.remaining <= 0:
+            return
+        with self._database.begin() as connection:
+            moment = self._clock.time() + self._offset(connection)
+            day = day_of(moment if server_time is None else server_time.timestamp())
+            known = connection.execute(_DAY, {"account": self.account, "day": day}).one()
+            if not known.exhausted:
+                return
+            limit = known.header_limit if seen.limit is None else seen.limit
+            spent = None if limit is None else max(0, limit - seen.remaining)
+            connection.execute(
+                update(_days)
+                .where(_days.c.account == self.account, _days.c.day == day)
+                .values(
+                    exhausted=False,
+                    server_spent=spent,
+                    own_spent=known.own_spent if spent is None else min(known.own_spent, spent),
+                )
+            )
 
     def unanswered(self, *, after: float, until: float) -> int:
         """How many requests left between two moments (epoch seconds) and have no answer yet."""

@@ -27,6 +27,8 @@ PRUNE_SECONDS = 3600.0
 
 _log = get_logger(__name__)
 _minutes, _totals = tables.request_minutes, tables.request_totals
+_MINUTE_COUNTS = ("requests", "failures", "refusals", "tokens", "seconds", "wait_seconds")
+_TOTAL_COUNTS = ("requests", "retries", "tokens", "seconds", "wait_seconds")
 _WINDOW = select(
     func.coalesce(func.sum(_minutes.c.requests), 0).label("requests"),
     func.coalesce(func.sum(_minutes.c.failures), 0).label("failures"),
@@ -128,11 +130,21 @@ class RequestStats:
         self._lock = threading.Lock()
         self._by_minute: dict[int, RequestWindow] = {}
         self._by_endpoint: dict[tuple[str, str], RequestTotal] = {}
-        self._flush_at = clock.monotonic() + FLUSH_SECONDS
-        self._prune_at = 0.0
+        # At once, so that a process that asks once and then waits does not keep it to itself.
+        self._flush_at = clock.monotonic()
+        self._prune_at = clock.monotonic()
 
     def bind(self, account: str) -> None:
-        """Write under ``account`` from now on, also what is not written yet."""
+        """Count for ``account`` from now on, and take along what was counted before it was known."""
+        if account == self._account:
+            return
+        self.flush()
+        with self._database.begin() as connection:
+            for table, counts in ((_minutes, _MINUTE_COUNTS), (_totals, _TOTAL_COUNTS)):
+                mine = table.c.account == self._account
+                for row in connection.execute(select(table).where(mine)).all():
+                    self._database.upsert(connection, table, {**row._mapping, "account": account}, add=counts)
+                connection.execute(delete(table).where(mine))
         self._account = account
 
     def note(self, facts: RequestFacts) -> None:
@@ -211,20 +223,19 @@ class RequestStats:
     def _write(
         self, minutes: Mapping[int, RequestWindow], totals: Mapping[tuple[str, str], RequestTotal]
     ) -> None:
-        counts = ("requests", "failures", "refusals", "tokens", "seconds", "wait_seconds")
         with self._database.begin() as connection:
             for minute, window in minutes.items():
                 values = {"account": self._account, "minute": minute, **asdict(window)}
                 if window.last_success_at is None:
                     # A minute without a success of ours may hold one of another process.
                     del values["last_success_at"]
-                self._database.upsert(connection, _minutes, values, add=counts)
+                self._database.upsert(connection, _minutes, values, add=_MINUTE_COUNTS)
             for total in totals.values():
                 self._database.upsert(
                     connection,
                     _totals,
                     {"account": self._account, **asdict(total)},
-                    add=("requests", "retries", "tokens", "seconds", "wait_seconds"),
+                    add=_TOTAL_COUNTS,
                 )
             if self._clock.monotonic() >= self._prune_at:
                 self._prune_at = self._clock.monotonic() + PRUNE_SECONDS

@@ -84,7 +84,7 @@ class StateStore:
         return WatermarkMirror(self._database, account)
 
     def stats(self, account: str) -> RequestStats:
-        """Figures of requests; one object per client, since each keeps what it has not written yet."""
+        """Figures of requests; one object per session, which keeps what it has not written yet."""
         return RequestStats(self._database, self._clock, account)
 
     def outcomes(self, account: str) -> OutcomeLog:

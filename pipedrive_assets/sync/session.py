@@ -18,6 +18,7 @@ from pipedrive_assets.api.budget import BudgetState
 from pipedrive_assets.api.circuit_breaker import CircuitBreaker
 from pipedrive_assets.api.client import PipedriveClient
 from pipedrive_assets.api.forecast import SECONDS_PER_HOUR, Forecast, forecast
+from pipedrive_assets.api.health import PipedriveHealthChecker
 from pipedrive_assets.api.lane_reserves import LaneReserves
 from pipedrive_assets.api.memory import PipedriveMemoryManager
 from pipedrive_assets.api.memory_probe import SystemProbe
@@ -31,6 +32,8 @@ from pipedrive_assets.clock import Clock, SystemClock
 from pipedrive_assets.exceptions import PipedriveConfigException
 from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.state.account import AccountIdentity
+from pipedrive_assets.state.breaker import BreakerSnapshot
+from pipedrive_assets.state.lanes import Lane
 from pipedrive_assets.state.spend import SpendLine
 from pipedrive_assets.state.stats import RequestStats
 from pipedrive_assets.state.store import StateStore
@@ -58,7 +61,8 @@ class Session:
         self.warehouse = Warehouse(
             settings.warehouse,
             lock_timeout=settings.warehouse_lock_timeout,
-            memory_limit_mb=settings.warehouse_memory_limit_mb,
+            # Not more than half of what there is, or DuckDB alone could fill a small container.
+            memory_limit_mb=min(settings.warehouse_memory_limit_mb, max(self.memory.limit_mb // 2, 64)),
             threads=settings.warehouse_threads,
             clock=clock,
         )
@@ -89,28 +93,45 @@ class Session:
     @cached_property
     def client(self) -> PipedriveClient:
         """The door to the API, spending on the account's budget."""
-        return self._open_client(self.account_key, self._stats(self.account_key))
+        return self._open_client(self.account_key)
 
     @cached_property
     def paginator(self) -> PipedrivePaginator:
         """Reads lists through :attr:`client`."""
         return PipedrivePaginator(self.client, self.memory)
 
+    @cached_property
+    def stats(self) -> RequestStats:
+        """Figures of the account's requests, those of this session included."""
+        return self.state.stats(self.known_key)
+
+    @cached_property
+    def health(self) -> PipedriveHealthChecker:
+        """Verdict on the API; asks it only where :meth:`PipedriveHealthChecker.check` has to."""
+        return PipedriveHealthChecker(
+            self.settings,
+            self.state,
+            self.known_key,
+            client=self._open_client(self.known_key),
+            stats=self.stats,
+            limiter=self._limiter,
+            memory=self.memory,
+            clock=self.clock,
+        )
+
     @property
     def entities(self) -> tuple[str, ...]:
         """Names of the enabled entities, in sync order."""
         return resolve_entities(self.settings.enabled_entities)
 
-    def identify(self) -> AccountIdentity:
+    def identify(self, *, lane: Lane = Lane.INCREMENTAL) -> AccountIdentity:
         """Ask the API who the token belongs to (2 tokens) and remember the answer; writes no warehouse."""
-        stats = self._stats(self._known_key)
-        client = self._open_client(self._known_key, stats)
-        identity = client.identity()
+        client = self._open_client(self.known_key)
+        identity = client.identity(lane=lane)
         self.state.remember_account(self._auth.fingerprint, identity)
         # What was spent before the company was known belongs to the company's budget, and to its figures.
         self._limiter.bind(str(identity.company_id))
-        if stats is not None:
-            stats.bind(str(identity.company_id))
+        self.stats.bind(str(identity.company_id))
         return identity
 
     def sync(
@@ -143,12 +164,15 @@ class Session:
 
     def forecast(self, budget: BudgetState) -> Forecast:
         """Where the tokens of ``budget``, just asked for, are heading."""
-        stats = self._stats(self._known_key)
         return forecast(
             budget,
-            self.state.ledger(self._known_key).server_time(),
-            None if stats is None else stats.window(self.clock.time() - SECONDS_PER_HOUR).tokens,
+            self.state.ledger(self.known_key).server_time(),
+            self.stats.window(self.clock.time() - SECONDS_PER_HOUR).tokens if self._counts_requests else None,
         )
+
+    def breaker(self) -> BreakerSnapshot:
+        """The circuit breaker, as every process of the account sees it."""
+        return self.state.breaker(self.known_key).snapshot()
 
     def disagreements(self) -> tuple[str, ...]:
         """Where settings and the API's last answers tell different limits; one sentence each."""
@@ -156,30 +180,40 @@ class Session:
 
     def spend(self, days: int = 1) -> tuple[SpendLine, ...]:
         """What was spent on the last ``days`` days of the server, today among them, dearest first."""
-        ledger = self.state.ledger(self._known_key)
+        ledger = self.state.ledger(self.known_key)
         return ledger.spend(ledger.day().day, days=days)
 
     def status(self, runs: int = 10) -> StatusReport:
         """How far the copy is; asks the API nothing and works without a warehouse."""
-        account = self._known_key
+        account = self.known_key
         return StatusReport(
-            account=self.state.account_of(self._auth.fingerprint),
+            account=self.known_identity,
             entities=entity_status(self.state, account, self.entities, self.clock.time()),
             budget=self._limiter.budget(),
             warnings=self._limiter.disagreements(),
-            breaker=self.state.breaker(account).snapshot(),
+            breaker=self.breaker(),
             runs=tuple(self.warehouse.runs(runs)),
         )
 
     @property
-    def _known_key(self) -> str:
-        """The account's key without asking the API: a provisional one until the token was seen once."""
-        known = self.state.account_of(self._auth.fingerprint)
-        return f"token:{self._auth.fingerprint[:16]}" if known is None else str(known.company_id)
+    def known_identity(self) -> AccountIdentity | None:
+        """Company and user behind the token, without asking the API: None until the token was seen once."""
+        return self.state.account_of(self._auth.fingerprint)
 
-    def _stats(self, account: str) -> RequestStats | None:
-        wanted = self.settings.monitoring_enabled or self.settings.health_monitoring_enabled
-        return self.state.stats(account) if wanted else None
+    @property
+    def known_key(self) -> str:
+        """The account's key without asking the API: a provisional one until the token was seen once."""
+        known = self.known_identity
+        return self.provisional_key if known is None else str(known.company_id)
+
+    @property
+    def provisional_key(self) -> str:
+        """Name under which things are kept while nobody knows whose token it is."""
+        return f"token:{self._auth.fingerprint[:16]}"
+
+    @property
+    def _counts_requests(self) -> bool:
+        return self.settings.monitoring_enabled or self.settings.health_monitoring_enabled
 
     @cached_property
     def _limiter(self) -> PipedriveRateLimitManager:
@@ -193,7 +227,7 @@ class Session:
             hold_back=LaneReserves(self.settings.lane_reserves, _schedules_per_day(self.settings)),
         )
 
-    def _open_client(self, account: str, stats: RequestStats | None) -> PipedriveClient:
+    def _open_client(self, account: str) -> PipedriveClient:
         return self._exits.enter_context(
             PipedriveClient(
                 self.settings,
@@ -203,7 +237,7 @@ class Session:
                 clock=self.clock,
                 # Jitter spreads retries; nothing depends on its being hard to guess.
                 random=Random(),  # noqa: S311
-                stats=stats,
+                stats=self.stats if self._counts_requests else None,
             )
         )
 
