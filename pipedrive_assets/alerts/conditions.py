@@ -51,13 +51,13 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "Many syncs or rows fail",
         "The copy falls behind in the entities that fail, or holds NULL where values did not fit.",
         "See what the last failed syncs say: pipedrive-assets status; then the entry of that error.",
-        "alert-many-syncs-or-rows-fail",
+        "many-syncs-or-rows-fail",
     ),
     "memory_threshold": Explanation(
         "Memory is short",
         "Pages become smaller, so that the same rows cost more tokens; in the end a sync stops.",
         "Give the process more memory, or run fewer syncs at a time (dagster.yaml, PIPEDRIVE_EXECUTOR).",
-        "alert-memory-is-short",
+        "memory-is-short",
     ),
     "rate_limit_exhaustion": Explanation(
         "The day's token budget runs out",
@@ -69,13 +69,13 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "Pipedrive's API is unhealthy",
         "Syncs fail or take long; the copy falls behind until the API answers again.",
         "See pipedrive-assets health --history, Pipedrive's status page, and your network.",
-        "alert-the-api-is-unhealthy",
+        "the-api-is-unhealthy",
     ),
     "run_failure": Explanation(
         "A run has failed",
         "What the run was to bring is missing, except for partitions it had finished.",
         "Open the run in the Dagster UI: the failed step says what happened and what to do.",
-        "alert-a-run-has-failed",
+        "a-run-has-failed",
     ),
 }
 """By name of the condition; ``run_failure:JOB`` is explained by ``run_failure``."""

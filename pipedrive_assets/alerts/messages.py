@@ -32,7 +32,7 @@ def compose(message: Message, *, account: str, runbook_url: str) -> Text:
     over = message.kind is Kind.RECOVERED
     subject = f"[{'recovered' if over else message.severity.value}] {meaning.title} ({account})"
     lines = [
-        f"{'Over' if over else 'What'}: {meaning.title}. {_short(message.detail)}".rstrip(),
+        f"{'Over' if over else 'What'}: {meaning.title}: {_short(message.detail)}",
         f"Condition: {message.condition} ({message.severity.value})",
         f"Account: {account}",
         f"Since: {moment(message.since)}",
