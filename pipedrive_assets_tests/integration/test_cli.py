@@ -84,7 +84,9 @@ def test_every_command_has_help_and_is_listed():
         assert CliRunner().invoke(main, [name, "--help"]).exit_code == 0
 
 
-@pytest.mark.parametrize("command", ["sync-entities", "sync-custom-fields", "test-connection", "status"])
+@pytest.mark.parametrize(
+    "command", ["sync-entities", "sync-custom-fields", "test-connection", "status", "budget"]
+)
 def test_a_missing_token_is_one_clear_line_and_nothing_is_written(command, environment, tmp_path):
     result = CliRunner().invoke(main, [command], env={**environment, "PIPEDRIVE_TOKEN": None})
     assert result.exit_code == 1

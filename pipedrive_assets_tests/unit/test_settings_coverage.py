@@ -56,6 +56,7 @@ SHOWN_BY: Mapping[str, str] = {
         f"{RATE_LIMIT}::test_switched_off_it_neither_refuses_nor_waits_but_counts_and_obeys_a_429"
     ),
     "daily_token_budget": f"{COMMANDS}::test_when_the_days_budget_is_gone_nothing_more_is_tried",
+    "lane_reserves": "unit/test_lane_reserves.py::test_lane_reserves_are_what_a_backfill_must_leave",
     "rate_limit_max_delay": f"{PACE}::test_rate_limit_max_delay_caps_the_waits_between_tries",
     "rate_limit_jitter": f"{PACE}::test_rate_limit_jitter_draws_the_waits_between_tries",
     "burst_margin_ms": f"{RATE_LIMIT}::test_the_margin_is_a_setting",
