@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.utils import format_datetime, localtime
-from threading import Timer
+from threading import Event, Timer
 from typing import Protocol
 
 import requests
@@ -167,8 +167,10 @@ def channels(settings: PipedriveSettings, logger: logging.Logger) -> tuple[Chann
 @contextmanager
 def _ended_after(server: smtplib.SMTP, seconds: float) -> Iterator[None]:
     """Cut the connection after ``seconds``: the library bounds each read, not the whole conversation."""
+    is_cut = Event()
 
     def cut() -> None:
+        is_cut.set()
         if server.sock is not None:
             with suppress(OSError):
                 server.sock.shutdown(socket.SHUT_RDWR)
@@ -178,6 +180,10 @@ def _ended_after(server: smtplib.SMTP, seconds: float) -> Iterator[None]:
     timer.start()
     try:
         yield
+    except (smtplib.SMTPException, OSError) as error:
+        if is_cut.is_set():
+            raise TimeoutError(f"it was not done within {seconds:g} s") from error
+        raise
     finally:
         timer.cancel()
         server.close()

@@ -1,0 +1,233 @@
+"""The ways alerts take, against real servers: what arrives, what a failure says, and that none waits long."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipedrive_assets.alerts.channels import ChannelError, MailChannel, SlackChannel, channels
+from pipedrive_assets.alerts.messages import Text
+from pipedrive_assets.settings import PipedriveSettings, load_settings
+from pipedrive_assets.state.alerts import Severity
+from pipedrive_assets_tests.mail_server import mail_server, silent_server
+from pipedrive_assets_tests.scripted_server import SELF_SIGNED, Fault, Reply, ScriptedServer
+
+TEXT = Text(
+    "[critical] It is down (Ümläut & Söhne)", "What: <down>\nDo: wait\n", Severity.CRITICAL, False, "1.5"
+)
+PATIENCE = 2.0
+PASSWORD = "correct horse"
+SLACK_SECRET = "T000/B000/verysecretpath"
+
+
+def settings(tmp_path: Path, **variables: Any) -> PipedriveSettings:
+    named = {f"PIPEDRIVE_ALERT_{name.upper()}": str(value) for name, value in variables.items()}
+    return load_settings({"DAGSTER_HOME": str(tmp_path), "PIPEDRIVE_ALERTING_ENABLED": "true", **named})
+
+
+def mail(tmp_path: Path, port: int, security: str = "none", **variables: Any) -> MailChannel:
+    given = {
+        "mail_enabled": True,
+        "mail_to": "data@example.com, ops@example.com",
+        "mail_from": "alerts@example.com",
+        "smtp_host": "127.0.0.1",
+        "smtp_port": port,
+        "smtp_security": security,
+        **variables,
+    }
+    return MailChannel(settings(tmp_path, **given), seconds=PATIENCE)
+
+
+@pytest.fixture
+def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine trusts the test's certificate."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(SELF_SIGNED))
+
+
+@pytest.fixture
+def slack_server() -> Iterator[ScriptedServer]:
+    with ScriptedServer(lambda _: Reply(body=b"ok")).running() as server:
+        yield server
+
+
+def slack(tmp_path: Path, server: ScriptedServer, **variables: Any) -> SlackChannel:
+    address = f"{server.url}/services/{SLACK_SECRET}"
+    return SlackChannel(
+        settings(tmp_path, slack_enabled=True, slack_webhook=address, **variables), seconds=PATIENCE
+    )
+
+
+def test_a_mail_arrives_with_its_text_at_every_receiver(tmp_path: Path) -> None:
+    with mail_server() as box:
+        mail(tmp_path, box.port).send(TEXT)
+    (arrived,) = box.mails
+    assert arrived["Subject"] == TEXT.subject
+    assert arrived["To"] == "data@example.com, ops@example.com"
+    assert arrived["From"] == "alerts@example.com"
+    assert arrived["Auto-Submitted"] == "auto-generated"
+    assert arrived.get_content().replace("\r\n", "\n") == TEXT.body
+
+
+def test_without_a_sender_the_first_receiver_is_it(tmp_path: Path) -> None:
+    with mail_server() as box:
+        mail(tmp_path, box.port, mail_from="").send(TEXT)
+    assert box.mails[0]["From"] == "data@example.com"
+
+
+@pytest.mark.usefixtures("trusted")
+def test_the_way_is_encrypted_before_the_user_logs_in(tmp_path: Path) -> None:
+    with mail_server("starttls", login=True) as box:
+        mail(tmp_path, box.port, "starttls", smtp_username="me", smtp_password=PASSWORD).send(TEXT)
+    assert box.encrypted == [True]
+    assert box.logins == [("me", PASSWORD)]
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_server_that_speaks_tls_alone_is_spoken_to_in_tls(tmp_path: Path) -> None:
+    with mail_server("tls") as box:
+        mail(tmp_path, box.port, "tls").send(TEXT)
+    assert len(box.mails) == 1
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_a_server_whose_certificate_is_not_trusted_gets_neither_password_nor_mail(
+    tmp_path: Path, security: str
+) -> None:
+    with mail_server(security, login=security == "starttls") as box:
+        channel = mail(tmp_path, box.port, security, smtp_username="me", smtp_password=PASSWORD)
+        with pytest.raises(ChannelError, match="CERTIFICATE_VERIFY_FAILED"):
+            channel.send(TEXT)
+    assert (box.logins, box.mails) == ([], [])
+
+
+def test_a_server_without_starttls_is_not_told_in_the_clear(tmp_path: Path) -> None:
+    with mail_server("none") as box, pytest.raises(ChannelError, match="SMTPNotSupportedError"):
+        mail(tmp_path, box.port, "starttls").send(TEXT)
+    assert box.mails == []
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_wrong_password_is_an_error_that_does_not_show_it(tmp_path: Path) -> None:
+    with mail_server("starttls", login=True) as box:
+        channel = mail(tmp_path, box.port, "starttls", smtp_username="me", smtp_password="batterystaple")
+        with pytest.raises(ChannelError, match="535") as raised:
+            channel.send(TEXT)
+    assert "batterystaple" not in str(raised.value)
+    assert box.mails == []
+
+
+def test_a_receiver_that_is_refused_does_not_keep_it_from_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with mail_server() as box:
+        box.unknown = ("ops@example.com",)
+        mail(tmp_path, box.port).send(TEXT)
+    assert len(box.mails) == 1
+    assert "alert_receiver_refused receiver=ops@example.com" in caplog.text
+
+
+def test_no_receiver_left_is_an_error_that_names_them(tmp_path: Path) -> None:
+    with mail_server() as box:
+        box.unknown = ("ops@example.com", "data@example.com")
+        with pytest.raises(ChannelError, match=r"data@example.com, ops@example.com"):
+            mail(tmp_path, box.port).send(TEXT)
+
+
+@pytest.mark.parametrize("greeting", [b"", b"220 hello\r\n"])
+def test_a_mail_server_that_falls_silent_is_given_up_in_time(tmp_path: Path, greeting: bytes) -> None:
+    with silent_server(greeting=greeting) as port:
+        started = time.monotonic()
+        with pytest.raises(ChannelError, match=r"timed out|not done within 2 s"):
+            mail(tmp_path, port).send(TEXT)
+        assert time.monotonic() - started < 3 * PATIENCE
+
+
+def test_a_mail_server_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with mail_server() as box:
+        pass
+    with pytest.raises(ChannelError, match="ConnectionRefusedError"):
+        mail(tmp_path, box.port).send(TEXT)
+
+
+def test_a_repeated_mail_has_the_same_id_so_that_receivers_can_tell(tmp_path: Path) -> None:
+    with mail_server() as box:
+        channel = mail(tmp_path, box.port)
+        channel.send(TEXT)
+        channel.send(TEXT)
+    assert box.mails[0]["Message-ID"] == box.mails[1]["Message-ID"]
+
+
+def test_a_post_arrives_in_slack_with_what_slack_would_read_as_markup_escaped(
+    tmp_path: Path, slack_server: ScriptedServer
+) -> None:
+    slack(tmp_path, slack_server, slack_channel="#crm").send(TEXT)
+    (seen,) = slack_server.seen
+    posted = json.loads(seen.body)
+    assert (seen.method, seen.path) == ("POST", f"/services/{SLACK_SECRET}")
+    assert posted["channel"] == "#crm"
+    assert posted["text"] == "[critical] It is down (Ümläut &amp; Söhne)"
+    assert posted["attachments"][0]["text"].startswith("What: &lt;down&gt;")
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 410, 429, 500])
+def test_an_answer_that_is_none_of_200_is_an_error(
+    tmp_path: Path, slack_server: ScriptedServer, status: int
+) -> None:
+    slack_server.replies(Reply(status, b"no_service"))
+    with pytest.raises(ChannelError, match=str(status)):
+        slack(tmp_path, slack_server).send(TEXT)
+
+
+def test_a_redirect_is_not_followed(tmp_path: Path, slack_server: ScriptedServer) -> None:
+    slack_server.replies(Reply(307, b"", headers={"Location": f"{slack_server.url}/elsewhere"}))
+    with pytest.raises(ChannelError, match="307"):
+        slack(tmp_path, slack_server).send(TEXT)
+    assert [seen.path for seen in slack_server.seen] == [f"/services/{SLACK_SECRET}"]
+
+
+@pytest.mark.parametrize("fault", [Fault.HANG, Fault.RESET])
+def test_a_slack_that_is_silent_or_hangs_up_is_an_error_without_its_address(
+    tmp_path: Path, slack_server: ScriptedServer, fault: Fault, caplog: pytest.LogCaptureFixture
+) -> None:
+    slack_server.replies(Reply(fault=fault))
+    started = time.monotonic()
+    with pytest.raises(ChannelError, match="was not reached") as raised:
+        slack(tmp_path, slack_server).send(TEXT)
+    assert time.monotonic() - started < 3 * PATIENCE
+    assert SLACK_SECRET not in str(raised.value)
+    assert raised.value.__cause__ is None  # the library's error has the address in it
+    assert SLACK_SECRET not in caplog.text
+
+
+def test_the_log_has_a_line_at_the_level_of_the_setting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (channel,) = channels(settings(tmp_path, log_level="warning"), logging.getLogger("somewhere"))
+    channel.send(TEXT)
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("somewhere", "WARNING")
+    assert TEXT.subject in record.message
+
+
+def test_channels_are_those_that_are_enabled_and_can_work(tmp_path: Path) -> None:
+    def names(**variables: Any) -> list[str]:
+        return [each.name for each in channels(settings(tmp_path, **variables), logging.getLogger("x"))]
+
+    assert names() == ["log"]
+    assert names(log_enabled=False) == []
+    assert names(mail_enabled=True) == ["log"]
+    assert names(mail_enabled=True, mail_to="a@example.com") == ["mail", "log"]
+    assert names(slack_enabled=True, slack_webhook="http://example.com/x") == ["log"]
+    assert names(slack_enabled=True, slack_webhook="https://example.com/x") == ["slack", "log"]
+
+
+def test_settings_show_neither_password_nor_webhook(tmp_path: Path) -> None:
+    shown = repr(settings(tmp_path, smtp_password=PASSWORD, slack_webhook=f"https://x.com/{SLACK_SECRET}"))
+    assert PASSWORD not in shown
+    assert SLACK_SECRET not in shown
