@@ -50,7 +50,7 @@ class Mailbox:
     def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         login = cast("LoginPassword", data)
         self.logins.append((login.login.decode(), login.password.decode()))
-        return AuthResult(success=login.password == b"correct horse")
+        return AuthResult(success=login.password == b"correct horse", handled=False)
 
 
 @contextmanager
