@@ -105,7 +105,7 @@ def runs_that_fit(runs: Sequence[PlannedRun], state: BudgetState, lane: Lane) ->
     ``runs`` are in order of time. A run after the reset meets the next day's budget, taken to be the same.
     """
     fits: list[bool] = []
-    free, day_ends = 0 if state.exhausted else state.remaining, state.resets_at
+    free, day_ends = state.remaining, state.resets_at
     for run in runs:
         while run.at >= day_ends:
             free, day_ends = state.budget, day_ends + timedelta(days=1)

@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -171,13 +171,22 @@ def test_the_next_runs_are_shown_with_their_price_and_whether_they_can_be_paid(
     rich = found(cli("budget", "--json", plan="ultimate"))
     assert {each["name"] for each in rich["schedules"]} == {"core", "hourly", "custom_fields"}
     assert all(each["short_at"] is None for each in rich["schedules"])
+    now = datetime.fromisoformat(rich["forecast"]["at"])
+    for each in rich["schedules"]:
+        assert now < datetime.fromisoformat(each["next_at"]) <= now + timedelta(hours=1)
+        assert each["runs"] * each["tokens_per_run"] == each["tokens"]
     assert cli("sync-entities", "--entity", "leads").exit_code == 0
     poor = cli("budget", "--json")
+    # With 420 tokens the core schedule runs once a day, at midnight: that is the next day's.
     core = next(each for each in found(poor)["schedules"] if each["name"] == "core")
-    assert core["tokens_per_run"] == 110
-    assert core["next_at"] > "2026-05-04T00:05"
-    # 358 tokens are left and a tenth of 420 is not the schedules'.
-    assert core["runs"] * 110 == core["tokens"]
+    assert core == {
+        "name": "core",
+        "next_at": "2026-05-05T00:00:00+00:00",
+        "tokens_per_run": 110,
+        "runs": 0,
+        "tokens": 0,
+        "short_at": None,
+    }
     assert any("schedule" in line for line in found(poor)["warnings"])
     text = cli("budget")
     assert "while nothing changes" in text.stdout

@@ -143,7 +143,7 @@ def test_planned_runs_fit_until_they_have_used_up_what_is_left() -> None:
 
 def test_a_run_after_the_reset_meets_a_new_budget() -> None:
     now = MIDNIGHT + timedelta(hours=23)
-    state = state_at(now, 30_000, exhausted=True)
+    state = state_at(now, 5_000, exhausted=True, remaining=0)
     tomorrow = [PlannedRun("daily", now, 10), PlannedRun("daily", RESET, 27_000)]
     assert runs_that_fit(tomorrow, state, Lane.INCREMENTAL) == [False, True]
     # Of the new day a tenth is kept for pushes and repairs when it begins.
