@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -12,17 +13,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+SELF_SIGNED = Path(__file__).with_name("self_signed.pem")
+"""A certificate that nobody vouches for, with its key: made for these tests, of use nowhere else."""
 
 
 class Fault(StrEnum):
     """Ways not to answer."""
 
     RESET = "reset"
+    RESET_BODY = "reset_body"
+    """The headers and half of the body, then a reset."""
     TRUNCATE = "truncate"
     HANG = "hang"
+    HANG_BODY = "hang_body"
+    """The headers and half of the body, then nothing more."""
     TRICKLE = "trickle"
+    TRICKLE_HEADERS = "trickle_headers"
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,7 @@ Script = Callable[[Seen], Reply]
 class ScriptedServer:
     """Runs ``script`` for each request; the script may be exchanged at any time."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, *, certificate: Path | None = None) -> None:
         self.script = script
         self.seen: list[Seen] = []
         self.released = threading.Event()
@@ -69,7 +79,16 @@ class ScriptedServer:
         self._http.daemon_threads = True
         # The threads of hanging requests end when their client goes away.
         self._http.block_on_close = False
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        scheme = "http"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            # The handshake happens in the thread of the connection, or one client could hold up all others.
+            self._http.socket = context.wrap_socket(
+                self._http.socket, server_side=True, do_handshake_on_connect=False
+            )
+            scheme = "https"
+        self.url = f"{scheme}://127.0.0.1:{self._http.server_port}"
 
     def replies(self, *replies: Reply) -> None:
         """Answer with ``replies`` in order, the last one for ever."""
@@ -98,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
     def handle(self) -> None:
         try:
             super().handle()
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLError):
             self.close_connection = True
 
     def do(self) -> None:
@@ -119,13 +138,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, reply: Reply) -> None:
         if reply.fault is Fault.RESET:
-            # Lingering for zero seconds makes the kernel send a reset instead of an orderly end.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
+            self._reset()
             return
         if reply.fault is Fault.HANG:
-            self.owner.released.wait(10)
-            self.close_connection = True
+            self._hang()
             return
         content = reply.content
         if "Date" in reply.headers:
@@ -141,15 +157,34 @@ class _Handler(BaseHTTPRequestHandler):
             content = b"".join(b"1\r\n%c\r\n" % byte for byte in content) + b"0\r\n\r\n"
         else:
             self.send_header("Content-Length", str(len(content)))
+        if reply.fault is Fault.TRICKLE_HEADERS:
+            self.wfile.flush()
+            self._trickle(b"X-Slow: " + b"z" * 1000)
+            return
         self.end_headers()
-        if reply.fault is Fault.TRUNCATE:
-            content = content[: len(content) // 2]
-            self.close_connection = True
         if reply.fault is Fault.TRICKLE:
             self._trickle(content)
             return
+        if reply.fault in (Fault.TRUNCATE, Fault.RESET_BODY, Fault.HANG_BODY):
+            content = content[: len(content) // 2]
+            self.close_connection = True
         self.wfile.write(content)
         self.wfile.flush()
+        if reply.fault is Fault.RESET_BODY:
+            # The client shall have read the first half: a reset discards what is still under way.
+            self.owner.released.wait(0.02)
+            self._reset()
+        if reply.fault is Fault.HANG_BODY:
+            self._hang()
+
+    def _reset(self) -> None:
+        # Lingering for zero seconds makes the kernel send a reset instead of an orderly end.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+
+    def _hang(self) -> None:
+        self.owner.released.wait(10)
+        self.close_connection = True
 
     def _trickle(self, content: bytes) -> None:
         for byte in content:

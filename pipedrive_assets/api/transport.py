@@ -15,12 +15,11 @@ from urllib.parse import urlsplit
 
 import orjson
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import HTTPError
 
 from pipedrive_assets.api.auth import Auth
+from pipedrive_assets.api.connections import TimedSession
 from pipedrive_assets.clock import Clock
 
 _CHUNK_BYTES = 1 << 16
@@ -84,7 +83,7 @@ class Transport:
         timeout = max(_SHORTEST_TIMEOUT_SECONDS, min(self._timeout_seconds, deadline - sent))
         headers = {} if json_body is None else {"Content-Type": "application/json"}
         with (
-            self._session() as session,
+            self._session(deadline) as session,
             session.request(
                 method,
                 self.url(path),
@@ -98,7 +97,7 @@ class Transport:
             ) as response,
         ):
             answered = self._clock.monotonic()
-            body = self._read(response, deadline)
+            body = _read(response)
             return Answer(
                 status=response.status_code,
                 headers={name.lower(): value for name, value in response.headers.items()},
@@ -118,32 +117,20 @@ class Transport:
             except Empty:
                 return
 
-    def _read(self, response: requests.Response, deadline: float) -> bytes:
-        # What has arrived is taken at once: iter_content waits for full chunks, and a server that sends a
-        # byte now and then would keep it waiting far beyond the deadline without ever timing out.
-        chunks = []
-        try:
-            while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-                chunks.append(chunk)
-                if self._clock.monotonic() > deadline:
-                    raise requests.ReadTimeout("the deadline passed while the body was being read")
-        except HTTPError as failure:
-            raise requests.ConnectionError(failure) from failure
-        return b"".join(chunks)
-
     @contextmanager
-    def _session(self) -> Iterator[_Session]:
+    def _session(self, deadline: float) -> Iterator[_Session]:
         try:
             session = self._idle.get_nowait()
         except Empty:
             session = self._new_session()
+        session.deadline = deadline
         try:
             yield session
         finally:
             self._idle.put(session)
 
     def _new_session(self) -> _Session:
-        session = _Session()
+        session = _Session(self._clock)
         session.headers.update(
             {"User-Agent": self._user_agent, "Accept": "application/json", "Accept-Encoding": "gzip"}
         )
@@ -154,40 +141,12 @@ class Transport:
         return session
 
 
-class _Session(requests.Session):
-    """A session that knows whether its last request had to open a connection; for one thread at a time."""
+class _Session(TimedSession):
+    """A borrowed session; ``deadline`` (monotonic seconds) is the borrower's."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._adapter = _WatchedAdapter()
-        self.mount("https://", self._adapter)
-        self.mount("http://", self._adapter)
-
-    @property
-    def connected(self) -> bool:
-        """Whether the last request opened a connection."""
-        return self._adapter.connected
-
-
-class _WatchedAdapter(HTTPAdapter):
-    """Remembers how many connections the pool of the last request had opened before it."""
-
-    _pool: ConnectionPool | None = None
-    _opened = 0
-
-    def get_connection_with_tls_context(self, *args: Any, **named: Any) -> Any:
-        """The pool for a request, as ever."""
-        pool = super().get_connection_with_tls_context(*args, **named)
-        self._pool, self._opened = pool, _opened(pool)
-        return pool
-
-    @property
-    def connected(self) -> bool:
-        return self._pool is not None and _opened(self._pool) > self._opened
-
-
-def _opened(pool: ConnectionPool) -> int:
-    return int(getattr(pool, "num_connections", 0))
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(lambda: self.deadline - clock.monotonic())
+        self.deadline = 0.0
 
 
 class _Credentials(AuthBase):
@@ -199,6 +158,17 @@ class _Credentials(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers.update(self._auth.headers())
         return request
+
+
+def _read(response: requests.Response) -> bytes:
+    # What has arrived is taken at once: iter_content would wait for full chunks.
+    chunks = []
+    try:
+        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+            chunks.append(chunk)
+    except HTTPError as failure:
+        raise requests.ConnectionError(failure) from failure
+    return b"".join(chunks)
 
 
 def _is_loopback(url: str) -> bool:
