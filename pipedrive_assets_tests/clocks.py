@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from pipedrive_assets.sandbox.clock import ServerClock
+
 
 class ManualClock:
     """Seconds pass by :meth:`sleep` and :meth:`advance`; ``slept`` lists the sleeps that took time."""
@@ -44,6 +46,22 @@ class SkippingClock:
         if seconds > 0:
             self.slept.append(seconds)
             self._skipped += seconds
+
+
+class FollowingClock:
+    """A client's clock that goes as the server's, also where a test moves that; its sleeps are real."""
+
+    def __init__(self, server: ServerClock) -> None:
+        self._server = server
+
+    def time(self) -> float:
+        return self._server.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(max(0.0, seconds))
 
 
 class ShiftedClock:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
 from pipedrive_assets.catalog import CATALOG_VERSION
 from pipedrive_assets.catalog.spec import EntitySpec, PerParent, Stream
@@ -20,40 +20,42 @@ from pipedrive_assets.exceptions import (
     PipedriveAuthException,
     PipedriveException,
     PipedriveQuotaException,
+    PipedriveRateLimitException,
     PipedriveStateException,
 )
 from pipedrive_assets.logs import log_event
 from pipedrive_assets.state.leases import Lease, LeaseHolder, LeaseStore, OnWait
 from pipedrive_assets.sync.context import SyncContext
+from pipedrive_assets.sync.finish import finish, finish_failed, now_of, result_of
 from pipedrive_assets.sync.job import EntityJob
 from pipedrive_assets.sync.options import Source, SyncOptions
-from pipedrive_assets.sync.outcome import remember_outcome
 from pipedrive_assets.sync.parents import ParentScan
 from pipedrive_assets.sync.parsing import PipedriveParsingService
-from pipedrive_assets.sync.plan import plan_stream
-from pipedrive_assets.sync.result import CoverageSpan, SyncResult, SyncStatus
+from pipedrive_assets.sync.plan import NOTHING, plan_stream
+from pipedrive_assets.sync.result import SyncResult, SyncStatus
 from pipedrive_assets.sync.scan import ListScan
 from pipedrive_assets.warehouse.intervals import IntervalSet
+from pipedrive_assets.warehouse.store import Warehouse
 
 logger = logging.getLogger(__name__)
 
 BAD_REQUEST, FORBIDDEN, FEATURE_NOT_ENABLED = 400, 403, 415
-MIB = 1024 * 1024
 
 
 def sync_entity(spec: EntitySpec, options: SyncOptions, context: SyncContext) -> SyncResult:
     """Bring the warehouse's copy of one entity to what ``options`` ask for.
 
-    Returns counts, costs and coverage; the same is kept as a row of ``pipedrive_meta.sync_runs``.
+    Returns counts, costs and coverage; the same is kept as a row of ``pipedrive_meta.sync_runs``. That the
+    day's tokens are spent is no error: the result then is paused, and says until when.
     Errors raised: ``PipedriveException`` of the client (retries are behind it), the state store or the
     warehouse; what was fetched before is committed, and the next call goes on from there.
     """
-    started_at = _now(context)
+    started_at = now_of(context)
     job = EntityJob(spec, options, context, CATALOG_VERSION, PipedriveParsingService(spec))
     with _lease(job) as holder:
         if holder is not None:
             reason = f"{spec.name} is being synced by {holder}"
-            return _result(job, SyncStatus.BUSY, reason, started_at, {})
+            return result_of(job, SyncStatus.BUSY, reason, started_at, {})
         return _sync_under_lease(job, started_at)
 
 
@@ -63,6 +65,7 @@ def _sync_under_lease(job: EntityJob, started_at: datetime) -> SyncResult:
         before = warehouse.coverage(spec.name)
         job.positions = warehouse.positions(spec.name)
         job.closed_streams = warehouse.closed_streams(spec.name)
+        job.resumed = _covered_by(warehouse, options.resumes, spec)
     notes: list[_Note] = []
     streams = [stream for stream in spec.streams if options.tier in (None, stream.tier or spec.tier)]
     try:
@@ -73,7 +76,9 @@ def _sync_under_lease(job: EntityJob, started_at: datetime) -> SyncResult:
             if note is not None:
                 notes.append(note)
     except PipedriveException as error:
-        _finish_failed(job, _result(job, SyncStatus.FAILED, str(error), started_at, before))
+        if isinstance(error, PipedriveRateLimitException) and error.kind == "daily":
+            return _paused(job, error, started_at, before)
+        finish_failed(job, result_of(job, SyncStatus.FAILED, str(error), started_at, before))
         raise
     if job.stopped:
         status, reason = SyncStatus.PARTIAL, job.stopped
@@ -81,9 +86,38 @@ def _sync_under_lease(job: EntityJob, started_at: datetime) -> SyncResult:
         all_closed = bool(streams) and sum(note.closed for note in notes) == len(streams)
         status = SyncStatus.SKIPPED if all_closed else SyncStatus.COMPLETE
         reason = "; ".join([*(note.text for note in notes), *job.remarks])
-    result = _result(job, status, reason, started_at, before)
-    _finish(job, result)
+    result = result_of(job, status, reason, started_at, before)
+    finish(job, result)
     return result
+
+
+def _covered_by(warehouse: Warehouse, run_ids: Iterable[str], spec: EntitySpec) -> dict[str, IntervalSet]:
+    """What the runs ``run_ids`` have covered together, by stream."""
+    covered: dict[str, IntervalSet] = {}
+    for run_id in run_ids:
+        for stream, spans in warehouse.spans_of_run(run_id, spec.name).items():
+            covered[stream] = covered.get(stream, IntervalSet()) | spans
+    return covered
+
+
+def _paused(
+    job: EntityJob,
+    error: PipedriveRateLimitException,
+    started_at: datetime,
+    before: Mapping[str, IntervalSet],
+) -> SyncResult:
+    """The end of a sync for whose next page there are no tokens left; the scans have kept what they had."""
+    reason = f"{error}. {error.advice}"
+    resumes_at = error.resets_at or _next_midnight(job.context)
+    result = result_of(job, SyncStatus.PAUSED, reason, started_at, before, resumes_at=resumes_at)
+    finish(job, result)
+    return result
+
+
+def _next_midnight(context: SyncContext) -> datetime:
+    """When the day's budget begins anew (reference section 2.1), for an answer that does not say."""
+    today = context.server_time().replace(hour=0, minute=0, second=0, microsecond=0)
+    return today + timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +181,7 @@ def _say_closed(job: EntityJob, stream: Stream, error: PipedriveApiException) ->
 
 
 def _run_scans(job: EntityJob, stream: Stream, covered: IntervalSet) -> None:
-    scans = deque(plan_stream(stream, job.options, covered))
+    scans = deque(plan_stream(stream, job.options, covered, job.resumed.get(stream.name, NOTHING)))
     while scans and not job.stopped:
         scans.extendleft(reversed(ListScan(job, scans.popleft()).run()))
 
@@ -206,124 +240,3 @@ def _say_waiting(spec: EntitySpec) -> OnWait:
         log_event(logger, "waiting_for_lease", entity=spec.name, held_by=whom)
 
     return say
-
-
-# Results -----------------------------------------------------------------------------------------
-
-
-def _now(context: SyncContext) -> datetime:
-    return datetime.fromtimestamp(context.clock.time(), UTC)
-
-
-def _result(
-    job: EntityJob,
-    status: SyncStatus,
-    reason: str,
-    started_at: datetime,
-    before: Mapping[str, IntervalSet],
-) -> SyncResult:
-    tally, options = job.tally, job.options
-    finished_at = _now(job.context)
-    return SyncResult(
-        entity=job.spec.name,
-        run_id=job.context.run_id,
-        mode=options.mode,
-        source=options.source,
-        status=status,
-        reason=reason,
-        since=options.since,
-        until=options.until,
-        started_at=started_at,
-        finished_at=finished_at,
-        fetched=tally.fetched,
-        created=tally.merged.created,
-        updated=tally.merged.updated,
-        unchanged=tally.merged.unchanged,
-        stale=tally.merged.stale,
-        tombstoned=tally.merged.tombstoned,
-        quarantined=tally.quarantined,
-        pages=tally.pages,
-        requests=tally.requests,
-        tokens=tally.tokens,
-        retries=tally.retries,
-        seconds=max(0.0, (finished_at - started_at).total_seconds()),
-        peak_rss_mb=round(tally.peak_rss_bytes / MIB, 1),
-        dry_run=options.dry_run,
-        coverage_before=_spans(before),
-        coverage_after=_spans(_covered_after(job, before)),
-        error_samples=tuple(tally.samples),
-    )
-
-
-def _spans(coverage: Mapping[str, IntervalSet]) -> tuple[CoverageSpan, ...]:
-    return tuple(
-        CoverageSpan(stream=stream, since=interval.start, until=interval.end)
-        for stream, intervals in coverage.items()
-        for interval in intervals
-    )
-
-
-def _covered_after(job: EntityJob, before: Mapping[str, IntervalSet]) -> dict[str, IntervalSet]:
-    covered = dict(before)
-    for span in job.tally.spans:
-        covered[span.stream] = covered.get(span.stream, IntervalSet()) | IntervalSet.of(
-            span.since, span.until
-        )
-    return covered
-
-
-def _finish_failed(job: EntityJob, result: SyncResult) -> None:
-    """Record a failure whose exception is on its way up; that exception is the one to tell."""
-    try:
-        _finish(job, result)
-    except PipedriveException as error:
-        log_event(logger, "failure_not_recorded", logging.ERROR, entity=result.entity, error=str(error))
-
-
-def _finish(job: EntityJob, result: SyncResult) -> None:
-    """Log and record the result, and tell the state store how far the entity is."""
-    log_event(
-        logger,
-        "entity_synced",
-        logging.ERROR if result.status is SyncStatus.FAILED else logging.INFO,
-        entity=result.entity,
-        status=result.status.value,
-        rows=result.fetched,
-        created=result.created,
-        updated=result.updated,
-        unchanged=result.unchanged,
-        tokens=result.tokens,
-        requests=result.requests,
-        seconds=round(result.seconds, 2),
-    )
-    if job.options.dry_run:
-        return
-    remember_outcome(job, result)
-    warehouse = job.context.warehouse
-    with warehouse.together(read_only=False):
-        warehouse.record_run(result.model_dump(mode="python"))
-        rows = warehouse.row_count(job.spec.name)
-    _mirror(job, result.coverage_after, rows)
-
-
-def _mirror(job: EntityJob, coverage: tuple[CoverageSpan, ...], rows: int) -> None:
-    """Schedules and ``status`` read the state store, so that they need not open the warehouse.
-
-    A stream that the account does not open never gets a coverage; it must not hold the others back.
-    """
-    held: dict[str, list[CoverageSpan]] = {}
-    for span in coverage:
-        held.setdefault(span.stream, []).append(span)
-    watermarks = [
-        next((span.until for span in held.get(stream.name, []) if span.since is None), None)
-        for stream in job.spec.streams
-        if stream.name not in job.closed_streams
-    ]
-    heads = [max(span.until for span in spans) for spans in held.values()]
-    job.context.state.watermarks(job.context.account).set(
-        job.spec.name,
-        watermark=None if None in watermarks else min(filter(None, watermarks), default=None),
-        head=min(heads, default=None),
-        rows=rows,
-        recorded_at=_now(job.context),
-    )

@@ -18,6 +18,7 @@ from pipedrive_assets.warehouse.batch import Position
 
 STALE = timedelta(hours=24)
 """Who asks for everything, or for a window again, wants it as it is now: what an interrupted run read longer
+from pipedrive_assets.warehouse.intervals import IntervalSet
 ago than this is read anew."""
 
 
@@ -26,7 +27,8 @@ class EntityJob:
     """The state that the scans of one entity share.
 
     ``positions`` are those of interrupted scans, by stream and query hash; ``closed_streams`` those that the
-    account did not open last time. ``remarks`` go into the result's reason. ``stopped`` says why the job
+    account did not open last time; ``resumed`` is what the runs to be resumed have covered, by stream.
+    ``remarks`` go into the result's reason. ``stopped`` says why the job
     ends before its lists do (empty while it does not).
     """
 
@@ -41,6 +43,7 @@ class EntityJob:
     lease: Lease | None = None
     remarks: list[str] = field(default_factory=list)
     stopped: str = ""
+    resumed: dict[str, IntervalSet] = field(default_factory=dict)
 
     def parse(self, records: Sequence[Any], facts: PageFacts) -> ParsedPage:
         """Parse one page."""
@@ -85,7 +88,8 @@ class EntityJob:
     def take_position(self, stream: Stream, query_hash: str) -> Position | None:
         """Where an earlier run left the scan with this query; given once, since it is used up by resuming.
 
-        A run with a limit starts anew: it proves nothing, so it must not move a position either.
+        A run with a limit starts anew: it proves nothing, so it must not move a position either. What a run
+        has left that is to be resumed counts whatever its age.
         """
         position = self.positions.pop((stream.name, query_hash), None)
         if position is None or self.options.limit is not None:
@@ -93,7 +97,9 @@ class EntityJob:
         age = self.context.server_time() - position.t0
         if self.options.mode is not SyncMode.INCREMENTAL and age > STALE:
             return None
-        return position if position.catalog_version == self.catalog_version else None
+        if self.options.mode is SyncMode.INCREMENTAL or position.run_id in self.options.resumes:
+            return position
+        return position if self.context.server_time() - position.t0 <= STALE else None
 
     def after_commit(self) -> None:
         """Keep the lease, give memory back and remember the peak."""

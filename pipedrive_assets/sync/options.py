@@ -42,7 +42,8 @@ class SyncOptions(BaseModel):
     (archived leads). ``limit`` stops after that many rows and then records no coverage. ``page_size`` caps
     the rows asked for per request. ``deadline`` is the moment (UTC) after which no further page is asked
     for. ``lane`` is on whose account tokens are spent, ``source`` what is stored as ``_source``. ``dry_run``
-    fetches and compares but writes nothing.
+    fetches and compares but writes nothing. ``resumes`` names the runs whose rest this one is to read: what
+    they have covered counts as read for it, and where they stopped it goes on, however long ago that was.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +58,7 @@ class SyncOptions(BaseModel):
     lane: Lane = Lane.INCREMENTAL
     source: Source = Source.MANUAL
     dry_run: bool = False
+    resumes: tuple[str, ...] = ()
 
     @field_validator("since", "until", "deadline")
     @classmethod

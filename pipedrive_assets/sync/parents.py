@@ -24,7 +24,7 @@ from pipedrive_assets.logs import log_event
 from pipedrive_assets.sync.batcher import Batcher
 from pipedrive_assets.sync.job import EntityJob
 from pipedrive_assets.sync.parsing import PageFacts
-from pipedrive_assets.sync.plan import OPEN_END, missing
+from pipedrive_assets.sync.plan import NOTHING, OPEN_END, missing
 from pipedrive_assets.warehouse.batch import CoverageSpan, MergeCounts, Position, ReplacedParents
 from pipedrive_assets.warehouse.intervals import Interval, IntervalSet
 
@@ -116,10 +116,11 @@ class ParentScan:
         head = available.head
         if head is None:
             return []
+        options, resumed = self._job.options, self._job.resumed.get(self._stream.name, NOTHING)
         if all(stream.incremental is Incremental.NONE for stream in self._parent.streams):
-            return [Interval(None, head)]
+            return [] if resumed else [Interval(None, head)]
         wanted = IntervalSet()
-        for since, until in missing(self._job.options, covered):
+        for since, until in missing(options, covered, resumed):
             wanted |= IntervalSet.of(since, until or OPEN_END)
         return list(reversed(list(wanted & available)))
 

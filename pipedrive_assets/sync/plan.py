@@ -31,6 +31,7 @@ BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
 """Before every time a record can carry: the finite start of a scan that has not yet proven that it saw
 the records without any time, which is what minus infinity in a coverage stands for."""
 OPEN_END = datetime(9999, 1, 1, tzinfo=UTC)
+NOTHING = IntervalSet()
 
 
 class Order(StrEnum):
@@ -61,7 +62,7 @@ class Scan:
     def resumable(self) -> bool:
         """Whether a stored position can be continued: the order must be stable under edits."""
         if self.order is Order.AS_LISTED:
-            return self.stream.paging is Paging.CURSOR and self.stream.fan is None
+            return self.stream.paging is not Paging.NONE and self.stream.fan is None
         return self.order is not Order.NEWEST_FIRST
 
     @property
@@ -78,14 +79,19 @@ class Scan:
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def plan_stream(stream: Stream, options: SyncOptions, covered: IntervalSet) -> list[Scan]:
+def plan_stream(
+    stream: Stream, options: SyncOptions, covered: IntervalSet, resumed: IntervalSet = NOTHING
+) -> list[Scan]:
     """Scans that bring ``stream`` to what ``options`` ask for, the newest window first.
 
-    Newest first, because a schedule that falls behind should be fresh before it is complete.
+    ``covered`` is what is held, ``resumed`` that part of it which the runs to be resumed have brought. Newest
+    first, because a schedule that falls behind should be fresh before it is complete.
     """
     if stream.incremental is Incremental.NONE:
-        return list(_scans(stream, [(None, None)]))
-    windows = list(missing(options, covered))
+        # Such a list is covered from the beginning or not at all.
+        read = resumed.head is not None and (options.until is None or resumed.head >= options.until)
+        return [] if read else list(_scans(stream, [(None, None)]))
+    windows = list(missing(options, covered, resumed))
     if not windows:
         return []
     if _order(stream, windows[0][0]) is not Order.UPDATE_ASC:
@@ -94,16 +100,19 @@ def plan_stream(stream: Stream, options: SyncOptions, covered: IntervalSet) -> l
     return list(_scans(stream, windows))
 
 
-def missing(options: SyncOptions, covered: IntervalSet) -> Iterator[tuple[datetime | None, datetime | None]]:
-    """Windows of ``update_time`` to be read for ``options``, newest first; None is open."""
-    if options.mode is not SyncMode.INCREMENTAL:
-        yield options.since, options.until
-        return
+def missing(
+    options: SyncOptions, covered: IntervalSet, resumed: IntervalSet = NOTHING
+) -> Iterator[tuple[datetime | None, datetime | None]]:
+    """Windows of ``update_time`` to be read for ``options``, newest first; None is open.
+
+    Who asks for a window again has read of it only what the runs it resumes have.
+    """
+    held = covered if options.mode is SyncMode.INCREMENTAL else resumed
     wanted = IntervalSet.of(options.since, options.until or OPEN_END)
-    if any(interval.start == BEGINNING for interval in covered):
+    if any(interval.start == BEGINNING for interval in held):
         # A first scan was cut short before it proved to have seen the records without a time.
         wanted |= IntervalSet.of(None, BEGINNING)
-    for interval in reversed(list(wanted - covered)):
+    for interval in reversed(list(wanted - held)):
         yield interval.start, None if interval.end == OPEN_END else interval.end
 
 

@@ -17,6 +17,8 @@ class SyncStatus(StrEnum):
     """Everything asked for is in the warehouse."""
     PARTIAL = "partial"
     """Stopped early (limit or deadline); what was committed is kept and the next run goes on."""
+    PAUSED = "paused"
+    """The day's tokens are spent; what was committed is kept, and ``resumes_at`` says when to go on."""
     SKIPPED = "skipped"
     """The account's plan or the token's rights do not open the endpoint (402, 403, 415)."""
     BUSY = "busy"
@@ -47,7 +49,10 @@ class ErrorSample(BaseModel):
 
 
 class SyncResult(BaseModel):
-    """Counts, costs and coverage of one ``sync_entity`` call."""
+    """Counts, costs and coverage of one ``sync_entity`` call.
+
+    ``resumes_at`` (UTC) is set where the sync is paused: the day's budget begins anew then.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -57,6 +62,7 @@ class SyncResult(BaseModel):
     source: Source
     status: SyncStatus
     reason: str = ""
+    resumes_at: datetime | None = None
     since: datetime | None = None
     until: datetime | None = None
     started_at: datetime
@@ -78,3 +84,13 @@ class SyncResult(BaseModel):
     coverage_before: tuple[CoverageSpan, ...] = ()
     coverage_after: tuple[CoverageSpan, ...] = ()
     error_samples: tuple[ErrorSample, ...] = ()
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows fetched by time taken; zero where it took none."""
+        return self.fetched / self.seconds if self.seconds else 0.0
+
+    @property
+    def requests_per_second(self) -> float:
+        """Requests by time taken; zero where it took none."""
+        return self.requests / self.seconds if self.seconds else 0.0

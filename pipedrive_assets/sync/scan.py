@@ -228,9 +228,7 @@ class ListScan:
         position = job.take_position(self._scan.stream, self._hash) if self._scan.resumable else None
         if position is None or position.token is None:
             return None
-        age = (job.context.server_time() - position.t0).total_seconds()
-        if self._scan.order is Order.AS_LISTED and age > job.context.settings.sync_overlap:
-            # Nothing says which of the rows read then have changed since.
+        if self._scan.order is Order.AS_LISTED and not self._still_tells(position):
             return None
         self._walk = _Walk(
             t0=position.t0,
@@ -245,6 +243,19 @@ class ListScan:
             logger, "scan_resumed", entity=job.spec.name, stream=self._scan.stream.name, rows=position.rows
         )
         return PageToken(**position.token)
+
+    def _still_tells(self, position: Position) -> bool:
+        """Whether a list without times may go on from ``position`` although rows read then may have changed.
+
+        For a run that resumes the one which read them they are what was asked for, as long as they cover the
+        whole window: paying for them again each day, a list dearer than a day's budget would never end.
+        """
+        job = self._job
+        if position.run_id in job.options.resumes:
+            until = job.options.until
+            return until is None or self._horizon(position.t0) >= until
+        age = (job.context.server_time() - position.t0).total_seconds()
+        return age <= job.context.settings.sync_overlap
 
     def _start_over(self) -> list[Scan]:
         """Scans in place of one whose stored cursor the server refuses."""

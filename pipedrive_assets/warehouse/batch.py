@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -48,7 +48,7 @@ class Position:
     ``token`` is the JSON form of the next page's token (None: the first page is next, or, when
     ``finished``, there is none). ``last_update_time`` and ``last_id`` are those of the last row kept, to
     resume where a token is refused. ``t0`` is the server's time at the scan's first response. ``rows`` and
-    ``pages`` count from the start of the scan.
+    ``pages`` count from the start of the scan. ``run_id`` is told on reading: whose position it is.
     """
 
     stream: str
@@ -61,6 +61,7 @@ class Position:
     rows: int = 0
     pages: int = 0
     finished: bool = False
+    run_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,8 @@ def unfinished(connection: duckdb.DuckDBPyConnection, entity: str) -> dict[tuple
     found = connection.execute(
         f"""
         SELECT
-            stream, query_hash, token, last_update_time, last_id, t0, catalog_version, "rows", pages, finished
+            stream, query_hash, token, last_update_time, last_id, t0, catalog_version, "rows", pages, finished,
+            run_id
         FROM {meta_table("positions")}
         WHERE entity = ?
         QUALIFY row_number() OVER (PARTITION BY stream, query_hash ORDER BY number DESC) = 1 AND NOT finished
@@ -62,7 +63,19 @@ def unfinished(connection: duckdb.DuckDBPyConnection, entity: str) -> dict[tuple
 
 
 def _position(row: tuple[Any, ...]) -> Position:
-    stream, query_hash, token, last_update_time, last_id, t0, catalog_version, rows, pages, finished = row
+    (
+        stream,
+        query_hash,
+        token,
+        last_update_time,
+        last_id,
+        t0,
+        catalog_version,
+        rows,
+        pages,
+        finished,
+        run_id,
+    ) = row
     return Position(
         stream=stream,
         query_hash=query_hash,
@@ -74,4 +87,5 @@ def _position(row: tuple[Any, ...]) -> Position:
         rows=rows,
         pages=pages,
         finished=finished,
+        run_id=run_id,
     )

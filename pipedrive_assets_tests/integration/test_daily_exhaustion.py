@@ -1,0 +1,113 @@
+"""What happens when the day's tokens are spent: a clean stop, silence until the reset, then the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pipedrive_assets.sandbox import Sandbox, SandboxConfig
+from pipedrive_assets.sandbox.log import RequestRecord
+from pipedrive_assets.state.lanes import Lane
+from pipedrive_assets.sync.options import SyncMode, SyncOptions
+from pipedrive_assets.sync.result import SyncResult, SyncStatus
+from pipedrive_assets.sync.session import Session, open_session
+from pipedrive_assets_tests.clocks import FollowingClock
+from pipedrive_assets_tests.equality import assert_equal_copy
+from pipedrive_assets_tests.integration.conftest import SettingsFor
+
+ENTITIES = ("tasks", "call_logs", "persons", "deals", "deal_followers", "boards", "phases", "notes", "files")
+"""Lists of every kind: whole, by cursor without times, by update time, by id, and below parents."""
+MORNING = "2026-06-01T06:00:00Z"
+SMALL = {"min_batch_size": 5, "max_batch_size": 5, "incremental_schedule_enabled": False, "plan": ""}
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox.start(SandboxConfig(scale="tiny", seed=7, now=MORNING)) as running:
+        yield running
+
+
+def test_a_first_sync_of_five_days_tokens_pays_each_page_once(
+    sandbox: Sandbox, settings_for: SettingsFor, tmp_path: Path
+) -> None:
+    clock = FollowingClock(sandbox.clock)
+    options = SyncOptions(mode=SyncMode.FULL, lane=Lane.BACKFILL)
+    price = whole_price(sandbox, settings_for, tmp_path / "rehearsal", options)
+    budget = budget_for(price / 4.3)
+    sandbox.log.clear()
+    sandbox.limits.reset()
+    sandbox.limits.set_budget(budget)
+    days: list[Mapping[str, SyncResult]] = []
+    left: Sequence[str] = ENTITIES
+    runs: list[str] = []
+    while left and len(days) < 8:
+        run_id = f"day-{len(days) + 1}"
+        asked = options.model_copy(update={"resumes": tuple(runs)})
+        with open_session(
+            settings_for(sandbox, tmp_path / "real", **SMALL), run_id=run_id, clock=clock
+        ) as session:
+            results = {name: session.sync(name, asked) for name in left}
+            left = [name for name in left if results[name].status is not SyncStatus.COMPLETE]
+            if left:
+                assert_silent_until_the_reset(sandbox, session, left, asked)
+        days.append(results)
+        runs.append(run_id)
+        sandbox.clock.set(next_morning(sandbox))
+    assert len(days) == 5
+    assert max(sandbox.log.tokens_by_day().values()) <= budget
+    assert refused(sandbox) == 0
+    assert repeated_pages(sandbox) == []
+    with open_session(settings_for(sandbox, tmp_path / "real", **SMALL), clock=clock) as session:
+        assert_equal_copy(session.warehouse, {name: sandbox.rows(name) for name in ENTITIES})
+
+
+def assert_silent_until_the_reset(
+    sandbox: Sandbox, session: Session, left: Sequence[str], options: SyncOptions
+) -> None:
+    """Whoever tries again asks Pipedrive nothing, and is told until when."""
+    requests = len(sandbox.log)
+    again = session.sync(left[0], options)
+    assert (again.status, again.requests) == (SyncStatus.PAUSED, 0)
+    assert again.resumes_at == midnight_after(sandbox)
+    assert len(sandbox.log) == requests
+
+
+def whole_price(sandbox: Sandbox, settings_for: SettingsFor, home: Path, options: SyncOptions) -> int:
+    """What the whole first sync costs, by doing it elsewhere without any limit."""
+    with open_session(settings_for(sandbox, home, **SMALL), clock=FollowingClock(sandbox.clock)) as session:
+        return sum(session.sync(name, options).tokens for name in ENTITIES)
+
+
+def budget_for(tokens: float) -> int:
+    """A day's budget of which a backfill may spend about ``tokens`` at six in the morning."""
+    kept = (0.05 + 0.05) * 18 / 24
+    return round(tokens / (1 - kept))
+
+
+def midnight_after(sandbox: Sandbox) -> datetime:
+    today = datetime.fromtimestamp(sandbox.clock.time(), UTC).replace(
+        hour=0, minute=0, second=0, microsecond=0
+    )
+    return today + timedelta(days=1)
+
+
+def next_morning(sandbox: Sandbox) -> float:
+    return (midnight_after(sandbox) + timedelta(hours=6)).timestamp()
+
+
+def refused(sandbox: Sandbox) -> int:
+    return sum(record.status == 429 for record in sandbox.log)
+
+
+def repeated_pages(sandbox: Sandbox) -> list[object]:
+    """Requests that were answered more than once, but for the question whose token it is."""
+    pages = Counter(page_of(record) for record in sandbox.log if record.path != "/users/me")
+    return [page for page, count in pages.items() if count > 1]
+
+
+def page_of(record: RequestRecord) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    return record.version, record.raw_path, tuple(sorted(record.params.items()))
