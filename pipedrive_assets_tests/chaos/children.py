@@ -36,8 +36,8 @@ class Task:
     """What a child does: sync each entity, ``rounds`` times over.
 
     ``file_bytes`` is the size beyond which no file may grow, as on a full disk. Where the breaker is open the
-    child waits until it may try again, at most ``wait_for_breaker`` times an entity. ``clock_shift`` is by how
-    many seconds its clock is off this machine's.
+    child waits until it may try again, at most ``wait_for_breaker`` times an entity. ``clock_shift`` is how
+    many seconds its clock is ahead of this machine's.
     """
 
     entities: tuple[str, ...]

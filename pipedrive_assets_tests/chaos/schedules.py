@@ -37,7 +37,7 @@ ENTITIES = (
 """Every kind of paging and of incremental filter, per-parent lists too; parents first."""
 
 _WHOLE_LISTS = r"/(tasks|stages|dealFields)$"
-"""Lists that each sync reads to the end. A wrong value is true to a client: only reading it again mends it."""
+"""Lists that each sync reads to the end: a wrong value is taken for true until its row is read again."""
 
 _TRANSIENT: dict[str, tuple[dict[str, Any], ...]] = {
     "status": tuple({"status": status} for status in STATUSES if status != 501),

@@ -40,7 +40,7 @@ MOMENTS = ("request", "answer", "time", "commit")
 
 @dataclass
 class Toll:
-    """What the kills of one test did; ``paid_again`` has the pages fetched again by each sync after a kill."""
+    """What the kills of one test did; ``paid_again``: pages that each sync after a kill fetched again."""
 
     kills: Counter[str] = field(default_factory=Counter)
     inside_commit: int = 0
