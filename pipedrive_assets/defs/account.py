@@ -1,14 +1,16 @@
 """The asset ``pipedrive/account``: whose account this is. Every entity depends on it and on little else.
 
 It fails where nothing could succeed (no token, a wrong one, another company's warehouse), and so spares
-every entity below it the same error.
+every entity below it the same error. So it does where the day's tokens are spent: the run waits as a whole.
 """
 
 import dagster as dg
 
+from pipedrive_assets.defs import pause, run_tags
 from pipedrive_assets.defs.failures import as_failure
 from pipedrive_assets.defs.resources import PipedriveResource
 from pipedrive_assets.exceptions import PipedriveException
+from pipedrive_assets.state.lanes import Lane
 
 ACCOUNT_KEY = dg.AssetKey(["pipedrive", "account"])
 
@@ -24,12 +26,13 @@ def account(context: dg.AssetExecutionContext, pipedrive: PipedriveResource) -> 
     """Ask who the token belongs to, and say so."""
     try:
         session = pipedrive.session()
-        # Asked anew, not remembered: this asset's success says that the token works today.
-        session.identify()
+        # Asked anew, not remembered: this asset's success says that the token works today. On the run's own
+        # account, so that it asks nothing where the run has nothing to spend.
+        session.identify(lane=run_tags.lane_of(context.run.tags) or Lane.INCREMENTAL)
         identity = session.account
         budget = session.budget()
     except PipedriveException as error:
-        raise as_failure(error) from error
+        raise pause.failure_of(context, pause.ACCOUNT, error) or as_failure(error) from error
     context.log.info(f"account {identity.company_name} (company {identity.company_id})")
     return dg.MaterializeResult(
         metadata={

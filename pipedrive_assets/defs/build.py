@@ -23,6 +23,7 @@ from pipedrive_assets.defs.known_budget import last_limits
 from pipedrive_assets.defs.partitions import Calendar, Granularity
 from pipedrive_assets.defs.pricing import plan_schedules
 from pipedrive_assets.defs.resources import build_resources
+from pipedrive_assets.defs.resume import build_resume_sensors
 from pipedrive_assets.defs.schedules import build_schedules
 from pipedrive_assets.defs.sensors import build_repair_sensor
 from pipedrive_assets.logs import get_logger, log_event
@@ -59,7 +60,11 @@ def build_defs(
         asset_checks=[build_entity_checks(spec, plan) for spec in specs],
         jobs=jobs,
         schedules=build_schedules(settings, plan, calendar, jobs),
-        sensors=[build_repair_sensor(settings, calendar, enabled), *build_alert_sensors(settings)],
+        sensors=[
+            build_repair_sensor(settings, calendar, enabled),
+            *build_resume_sensors(settings, calendar, enabled, jobs),
+            *build_alert_sensors(settings),
+        ],
         resources={**build_resources(), **(resource_overrides or {})},
         executor=_executor(settings),
     )

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import dagster as dg
 
-from pipedrive_assets.exceptions import PipedriveException
+from pipedrive_assets.exceptions import (
+    PipedriveCircuitOpenException,
+    PipedriveException,
+    PipedriveRateLimitException,
+)
 from pipedrive_assets.settings import PipedriveSettings
 
 RETRY_DELAY_SECONDS = 30
@@ -20,6 +24,13 @@ def as_failure(error: PipedriveException) -> dg.Failure:
         "error": dg.MetadataValue.text(type(error).__name__),
         "context": dg.MetadataValue.json(error.to_dict()["context"]),
     }
+    # A moment rather than a number of seconds: who reads it comes later.
+    for name, moment in (
+        ("resets_at", error.resets_at if isinstance(error, PipedriveRateLimitException) else None),
+        ("next_try_at", error.next_try_at if isinstance(error, PipedriveCircuitOpenException) else None),
+    ):
+        if moment is not None:
+            metadata[name] = dg.MetadataValue.timestamp(moment)
     if error.retry_after is not None:
         metadata["retry_after_seconds"] = dg.MetadataValue.float(float(error.retry_after))
     text = " ".join(part for part in (str(error), error.advice) if part)

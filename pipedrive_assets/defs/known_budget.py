@@ -29,7 +29,7 @@ def last_limits(settings: PipedriveSettings) -> LastLimits:
     Reads the state store if there is one; never creates it, and never fails: definitions must load, and
     whoever spends tokens opens the store again and says what is wrong with it.
     """
-    if settings.token is None or not _exists(settings.state_url):
+    if settings.token is None or not store_exists(settings.state_url):
         return LastLimits()
     # Imported late: loading definitions without a token needs none of it.
     from pipedrive_assets.api.auth import token_fingerprint
@@ -45,7 +45,8 @@ def last_limits(settings: PipedriveSettings) -> LastLimits:
         return LastLimits()
 
 
-def _exists(url: str) -> bool:
+def store_exists(url: str) -> bool:
+    """Whether there is a state store at ``url``, which opening it would otherwise create."""
     try:
         database = make_url(url).database
     except ArgumentError:

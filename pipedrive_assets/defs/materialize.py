@@ -2,7 +2,8 @@
 
 There is exactly one materialization event per partition, however the run ends. On success only the final
 result emits them. A run that ends early logs those of the partitions it has wholly covered and then fails;
-a killed one is repaired by the sensor from the coverage it has left in the warehouse.
+a killed one is repaired by the sensor from the coverage it has left in the warehouse. A run whose day has no
+tokens left is paused: its steps fail too, and the resume sensor starts the rest of it after the reset.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from pipedrive_assets.catalog.spec import EntitySpec
-from pipedrive_assets.defs import reports, run_tags
+from pipedrive_assets.defs import pause, reports, run_tags
 from pipedrive_assets.defs.failures import as_failure
 from pipedrive_assets.defs.partitions import Calendar, Window
+from pipedrive_assets.defs.reported import began_at, reported_since
 from pipedrive_assets.defs.resources import PipedriveResource
 from pipedrive_assets.exceptions import PipedriveException
 from pipedrive_assets.sync.options import SyncMode, SyncOptions
@@ -37,7 +39,7 @@ def materialize(
     Errors raised: ``dg.Failure``, after the partitions that are done were logged.
     """
     keys = list(context.partition_keys)
-    now = datetime.now(UTC)
+    now = datetime.fromtimestamp(pipedrive.clock().time(), UTC)
     window = calendar.window_of(keys, now)
     try:
         options = run_tags.sync_options(context.run.tags, window, _started_at(context, now))
@@ -47,6 +49,10 @@ def materialize(
     try:
         result = session.sync(spec.name, options)
     except PipedriveException as error:
+        paused = pause.failure_of(context, spec.name, error)
+        if paused is not None:
+            # Not even the account could be asked.
+            raise paused from error
         failure = as_failure(error)
         if not failure.allow_retries or _is_last_try(context):
             _log_finished(context, session.warehouse, spec, calendar, keys, options)
@@ -61,6 +67,9 @@ def materialize(
     if result.status is SyncStatus.PARTIAL:
         _log_finished(context, session.warehouse, spec, calendar, keys, options)
         raise dg.Failure(result.reason, metadata=reports.counts(result), allow_retries=False)
+    if result.status is SyncStatus.PAUSED:
+        _log_finished(context, session.warehouse, spec, calendar, keys, options)
+        raise pause.pause(context, spec.name, result.reason, result.resumes_at, reports.counts(result))
     if result.status is SyncStatus.SKIPPED:
         context.log.warning(f"{spec.name} skipped: {result.reason}")
     yield dg.MaterializeResult(metadata=_metadata(context, session, spec, calendar, keys, window, result))
@@ -112,12 +121,18 @@ def _log_finished(
     keys: Sequence[str],
     options: SyncOptions,
 ) -> None:
+    run_ids = [*options.resumes, context.run.run_id]
     try:
-        finished = finished_partitions(warehouse, spec, calendar, keys, options, [context.run.run_id])
+        finished = finished_partitions(warehouse, spec, calendar, keys, options, run_ids)
     except PipedriveException as error:
         # The first error is the one to tell; the sensor logs these partitions later.
         context.log.warning(f"partitions that are done are not logged yet: {error}")
         return
+    if options.resumes:
+        # The runs it resumes have reported theirs.
+        began = began_at(context.instance, run_ids)
+        reported = reported_since(context.instance, context.asset_key, finished, began)
+        finished = [key for key in finished if key not in reported]
     for key in finished:
         context.log_event(dg.AssetMaterialization(asset_key=context.asset_key, partition=key))
     if finished:
@@ -136,6 +151,8 @@ def _metadata(
     result: SyncResult,
 ) -> dict[str, reports.Metadata]:
     metadata = reports.counts(result)
+    if session.settings.performance_logging:
+        metadata |= reports.performance(result)
     metadata |= reports.stored(session.warehouse, spec)
     for key, rows in reports.rows_by_partition(session.warehouse, spec, calendar, keys, window).items():
         context.add_asset_metadata({"dagster/partition_row_count": rows}, partition_key=key)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field, PrivateAttr, ValidationError
 
+from pipedrive_assets.clock import Clock, SystemClock
 from pipedrive_assets.exceptions import PipedriveConfigException
 from pipedrive_assets.settings import PipedriveSettings, load_settings
 from pipedrive_assets.settings_problems import problem_lines
@@ -114,6 +115,10 @@ class PipedriveResource(dg.ConfigurableResource[Any]):
         overrides.update({name: getattr(self, name) for name in ("token", "base_url") if getattr(self, name)})
         return overridden(load_settings(), overrides)
 
+    def clock(self) -> Clock:
+        """What runs tell the time by; a test that moves the time overrides it."""
+        return SystemClock()
+
     def session(self) -> "Session":
         """The run's session; opened on first use, without asking the network or the warehouse.
 
@@ -123,7 +128,7 @@ class PipedriveResource(dg.ConfigurableResource[Any]):
             from pipedrive_assets.sync.session import open_session
 
             self._session = self._exits.enter_context(
-                open_session(self.settings(), run_id=self._run_id or None)
+                open_session(self.settings(), run_id=self._run_id or None, clock=self.clock())
             )
         session: Session = self._session
         return session

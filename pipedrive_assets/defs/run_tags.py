@@ -23,11 +23,19 @@ MODE = "pipedrive/mode"
 SOURCE = "pipedrive/source"
 LANE = "pipedrive/lane"
 TIER = "pipedrive/tier"
+RESUMES_AT = "pipedrive/resumes_at"
+"""On a paused run: when the budget resets (ISO, UTC)."""
+PAUSED_ENTITIES = "pipedrive/paused_entities"
+RESUMES = "pipedrive/resumes"
+"""On a run that goes on with paused ones: their ids, oldest first."""
 
 MAX_RUNTIME = "dagster/max_runtime"
 BACKFILL = "dagster/backfill"
 PARTITION = "dagster/partition"
 PARENT_RUN = "dagster/parent_run_id"
+ROOT_RUN = "dagster/root_run_id"
+WILL_RETRY = "dagster/will_retry"
+PRIORITY = "dagster/priority"
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 
@@ -79,9 +87,20 @@ def sync_options(tags: Mapping[str, str], window: Window, started_at: datetime) 
         until=None if mode is SyncMode.FULL else window.until,
         tier=_word(tags, TIER, Tier),
         deadline=deadline(tags, started_at),
-        lane=_word(tags, LANE, Lane) or (Lane.INCREMENTAL if fresh_only else Lane.BACKFILL),
+        lane=lane_of(tags) or (Lane.INCREMENTAL if fresh_only else Lane.BACKFILL),
         source=source,
+        resumes=listed(tags, RESUMES),
     )
+
+
+def lane_of(tags: Mapping[str, str]) -> Lane | None:
+    """On whose account a run spends; None where its tags leave that to its window."""
+    return _word(tags, LANE, Lane)
+
+
+def listed(tags: Mapping[str, str], tag: str) -> tuple[str, ...]:
+    """The words of a tag that holds several, separated by commas."""
+    return tuple(word for word in tags.get(tag, "").split(",") if word)
 
 
 def deadline(tags: Mapping[str, str], started_at: datetime) -> datetime | None:

@@ -1,8 +1,9 @@
 """Schedules: one per rhythm, at the interval the budget allows.
 
-A tick decides from the state store's mirror of the watermarks alone; it asks neither the network nor the
-warehouse. It starts one run over the range from the watermark's partition to the running one, or one run
-per entity where batch processing is switched off.
+A tick decides from the state store alone: from the mirror of the watermarks, and from whether Pipedrive
+answers and there are tokens left. It asks neither the network nor the warehouse. It starts one run over the
+range from the watermark's partition to the running one, or one run per entity where batch processing is
+switched off.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import dagster as dg
 from pipedrive_assets.clock import SystemClock
 from pipedrive_assets.defs import run_tags
 from pipedrive_assets.defs.entities import entity_key
+from pipedrive_assets.defs.gate import dearest_request, reason_to_wait
 from pipedrive_assets.defs.internals import UNFINISHED, AssetJob
 from pipedrive_assets.defs.jobs import RHYTHM_JOBS
 from pipedrive_assets.defs.partitions import Calendar, KeyRange
@@ -124,6 +126,7 @@ def _schedule(
 ) -> dg.ScheduleDefinition:
     name = SCHEDULE_NAMES[rhythm.name]
     on = rhythm.enabled and settings.token is not None
+    price = dearest_request(settings, rhythm.entities, rhythm.tier)
 
     @dg.schedule(
         name=name,
@@ -141,6 +144,9 @@ def _schedule(
         )
         if unfinished:
             return dg.SkipReason(f"run {unfinished[0].run_id} of this schedule has not ended yet")
+        reason = reason_to_wait(settings, Lane.INCREMENTAL, price)
+        if reason is not None:
+            return dg.SkipReason(reason)
         now = context.scheduled_execution_time.astimezone(UTC)
         return runs_due(rhythm, settings, calendar, known_watermarks(settings), now)
 

@@ -20,6 +20,7 @@ from pipedrive_assets.defs import run_tags
 from pipedrive_assets.defs.entities import entity_key
 from pipedrive_assets.defs.materialize import finished_partitions
 from pipedrive_assets.defs.partitions import Calendar, Window
+from pipedrive_assets.defs.reported import began_at, reported_since, tries_of
 from pipedrive_assets.exceptions import PipedriveException, PipedriveWarehouseException
 from pipedrive_assets.settings import PipedriveSettings
 
@@ -30,9 +31,6 @@ SENSOR_NAME = "pipedrive_repair"
 RUNS_PER_TICK = 5
 LOCK_TIMEOUT_SECONDS = 5
 REPAIRED_RUN = "pipedrive/repaired_run"
-
-WILL_RETRY = "dagster/will_retry"
-ROOT_RUN = "dagster/root_run_id"
 BROKEN = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
@@ -80,7 +78,7 @@ def missing_events(
     """Materializations that an ended run owes: partitions it covered that nobody has reported since."""
     run = record.dagster_run
     span = run_tags.range_of(run.tags)
-    if span is None or run.tags.get(WILL_RETRY) == "true":
+    if span is None or run.tags.get(run_tags.WILL_RETRY) == "true":
         return []
     try:
         options = run_tags.sync_options(run.tags, Window(None, None), datetime.now(UTC))
@@ -88,13 +86,12 @@ def missing_events(
     except (PipedriveException, ValueError):
         # Tags or partitions of another time: not a run this version could have done.
         return []
-    attempts = _attempts(instance, run)
-    began = min(attempt.create_timestamp for attempt in attempts)
-    run_ids = [attempt.dagster_run.run_id for attempt in attempts]
+    run_ids = [*options.resumes, *tries_of(instance, run)]
+    began = began_at(instance, run_ids)
     events: list[dg.AssetMaterialization] = []
     for entity in _entities_of(warehouse, run_ids, enabled):
         finished = finished_partitions(warehouse, CATALOG[entity], calendar, keys, options, run_ids)
-        reported = _reported_since(instance, entity_key(entity), finished, began)
+        reported = reported_since(instance, entity_key(entity), finished, began)
         events += [
             dg.AssetMaterialization(
                 asset_key=entity_key(entity), partition=key, metadata={REPAIRED_RUN: run.run_id}
@@ -122,14 +119,6 @@ def _cursor_of(record: dg.RunRecord) -> str:
     return f"{record.update_timestamp.timestamp()} {record.dagster_run.run_id}"
 
 
-def _attempts(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[dg.RunRecord]:
-    """The run and those it repeats: a repetition goes on where they stopped."""
-    root = run.root_run_id or run.run_id
-    ids = {root, run.run_id}
-    ids.update(each.run_id for each in instance.get_runs(dg.RunsFilter(tags={ROOT_RUN: root})))
-    return list(instance.get_run_records(dg.RunsFilter(run_ids=sorted(ids))))
-
-
 def _entities_of(warehouse: Warehouse, run_ids: Sequence[str], enabled: Collection[str]) -> Iterator[str]:
     if warehouse.account() is None:
         return
@@ -139,20 +128,6 @@ def _entities_of(warehouse: Warehouse, run_ids: Sequence[str], enabled: Collecti
         list(run_ids),
     )
     yield from (row["entity"] for row in rows.to_pylist() if row["entity"] in enabled)
-
-
-def _reported_since(
-    instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Sequence[str], began: datetime
-) -> set[str]:
-    if not partitions:
-        return set()
-    found = instance.fetch_materializations(
-        dg.AssetRecordsFilter(
-            asset_key=key, asset_partitions=list(partitions), after_timestamp=began.timestamp()
-        ),
-        limit=10 * len(partitions),
-    )
-    return {record.partition_key for record in found.records if record.partition_key is not None}
 
 
 def _warehouse(settings: PipedriveSettings) -> Warehouse:

@@ -6,8 +6,8 @@ import dagster as dg
 
 from pipedrive_assets.defs.entities import entity_key
 from pipedrive_assets.defs.partitions import Calendar, Granularity, KeyRange
-from pipedrive_assets.defs.run_tags import range_tags
-from pipedrive_assets.defs.sensors import ROOT_RUN, WILL_RETRY, build_repair_sensor
+from pipedrive_assets.defs.run_tags import ROOT_RUN, WILL_RETRY, range_tags
+from pipedrive_assets.defs.sensors import build_repair_sensor
 from pipedrive_assets.sandbox import Sandbox
 from pipedrive_assets_tests.e2e.world import MakeWorld, World
 
