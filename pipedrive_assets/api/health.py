@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from pipedrive_assets.api.client import PipedriveClient
 from pipedrive_assets.api.health_verdict import WINDOW_SECONDS, HealthThresholds, is_current
@@ -131,22 +130,26 @@ class PipedriveHealthChecker:
         """
         now = self._clock.time()
         state = self._health.state()
-        if not force and 0 <= now - state.checked_at < self._settings.health_cache_ttl:
+        if self._is_fresh(state, now) and not force:
             return self._report(state, probed=False)
         probe = self._probe(force=force, now=now)
         self._stats.flush()
         return self._conclude(probe)
 
-    def last(self) -> HealthReport:
-        """The kept verdict with the figures of now; unknown where nobody has renewed it for long.
+    def look(self) -> HealthReport:
+        """The verdict that what is known allows; asks nothing and keeps nothing.
 
-        Sends and writes nothing.
+        That is the kept one while it is good, and after that one formed from the requests since.
         """
-        state = self._health.state()
-        if not is_current(state, self._settings, self._clock.time()):
-            reason = "no check yet" if not state.checked_at else f"last checked {_moment(state.checked_at)}"
-            state = replace(state, verdict=Verdict.UNKNOWN, reason=reason)
-        return self._report(state, probed=False)
+        self._stats.flush()
+        now, state = self._clock.time(), self._health.state()
+        if self._is_fresh(state, now):
+            return self._report(state, probed=False)
+        failed = state.failures if is_current(state, self._settings, now) else 0
+        judged = self._thresholds.judge(self._window(now), self._breaker.snapshot(), failed)
+        since = state.since if judged.verdict is state.verdict else now
+        seen = replace(state, verdict=judged.verdict, reason=judged.reason, since=since, checked_at=now)
+        return self._report(seen, probed=False)
 
     def history(self, since: float) -> tuple[HealthSample, ...]:
         """Samples taken at ``since`` (epoch seconds) or later, oldest first."""
@@ -171,6 +174,9 @@ class PipedriveHealthChecker:
             if not force and self._succeeded_since(now - pause):
                 return _Probe()
         return self._send(target) if self._health.claim_probe(now, pause=pause) else _Probe()
+
+    def _is_fresh(self, state: HealthState, now: float) -> bool:
+        return 0 <= now - state.checked_at < self._settings.health_cache_ttl
 
     @property
     def _interval_seconds(self) -> float:
@@ -284,7 +290,3 @@ def _sample(report: HealthReport, *, ok: bool) -> HealthSample:
         tokens_left=report.tokens_left,
         memory_percent=report.memory_percent,
     )
-
-
-def _moment(epoch_seconds: float) -> str:
-    return f"{datetime.fromtimestamp(epoch_seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -21,6 +21,7 @@ COMMANDS = {
     "sync-custom-fields": ("sync", "sync_custom_fields", "Bring custom field definitions up to date."),
     "status": ("status", "status", "Coverage and lag by entity, budget, breaker, last runs."),
     "budget": ("budget", "budget", "The day's tokens by lane, what they went to, how long they last."),
+    "health": ("health", "health", "How the API is doing; --check asks it now."),
     "config": ("config", "config", "The settings in force and what the schedules cost."),
     "alerts": ("alerts", "alerts", "Which alerts are raised, and whether they arrive."),
     "metrics": ("metrics", "metrics", "Figures for Prometheus, printed or served."),

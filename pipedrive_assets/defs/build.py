@@ -18,6 +18,7 @@ from pipedrive_assets.defs.account import account
 from pipedrive_assets.defs.alerting import build_alert_sensors
 from pipedrive_assets.defs.checks import build_entity_checks
 from pipedrive_assets.defs.entities import build_entity_asset
+from pipedrive_assets.defs.health import api_health, build_health_sensor
 from pipedrive_assets.defs.jobs import build_jobs
 from pipedrive_assets.defs.known_budget import last_limits
 from pipedrive_assets.defs.partitions import Calendar, Granularity
@@ -55,14 +56,16 @@ def build_defs(
         # Backfill policies count as beta; forty lines of that at each start hide the lines that matter.
         warnings.simplefilter("ignore", dg.BetaWarning)
         assets = [build_entity_asset(spec, calendar, settings, plan, enabled) for spec in specs]
+    watched = settings.health_monitoring_enabled
     return dg.Definitions(
-        assets=[account, *assets],
-        asset_checks=[build_entity_checks(spec, plan) for spec in specs],
+        assets=[account, *([api_health] if watched else []), *assets],
+        asset_checks=[build_entity_checks(spec, plan, settings) for spec in specs],
         jobs=jobs,
         schedules=build_schedules(settings, plan, calendar, jobs),
         sensors=[
             build_repair_sensor(settings, calendar, enabled),
             *build_resume_sensors(settings, calendar, enabled, jobs),
+            *([build_health_sensor(settings)] if watched else []),
             *build_alert_sensors(settings),
         ],
         resources={**build_resources(), **(resource_overrides or {})},

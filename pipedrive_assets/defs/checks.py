@@ -1,10 +1,10 @@
 """Asset checks: can this copy be trusted? One step per entity answers all of them from the warehouse.
 
-They ask the API for nothing, run after each materialization of the entity, and can be run on their own.
+They ask the API for nothing, run after each materialization of the entity, and can be run on their own. The
+same step answers those of ``monitoring_checks.py``, from the state store.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,16 @@ import dagster as dg
 
 from pipedrive_assets.catalog import CATALOG
 from pipedrive_assets.catalog.spec import EntitySpec
+from pipedrive_assets.defs import run_tags
 from pipedrive_assets.defs.entities import allowed_lag, entity_key
 from pipedrive_assets.defs.failures import as_failure
+from pipedrive_assets.defs.finding import Finding
+from pipedrive_assets.defs.monitoring_checks import MONITORING_CHECKS, read_surroundings
 from pipedrive_assets.defs.pricing import SchedulePlan
 from pipedrive_assets.defs.resources import PipedriveResource
 from pipedrive_assets.exceptions import PipedriveException
+from pipedrive_assets.settings import PipedriveSettings
+from pipedrive_assets.state.lanes import Lane
 from pipedrive_assets.sync.result import SyncStatus
 
 if TYPE_CHECKING:
@@ -27,16 +32,6 @@ UNKNOWN_SHARE = 0.1
 """Share of unknown ids above which references look like missing rows rather than like deleted records."""
 VANISHING = frozenset({"leads"})
 """Entities whose records leave their list in the course of business: a converted lead becomes a deal."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found."""
-
-    passed: bool
-    description: str
-    metadata: Mapping[str, Any]
-    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
 
 
 Check = Callable[["Warehouse", EntitySpec, timedelta | None, datetime], Finding]
@@ -154,13 +149,19 @@ CHECKS: Mapping[str, Check] = {
 }
 
 
-def build_entity_checks(spec: EntitySpec, plan: SchedulePlan) -> dg.AssetChecksDefinition:
+def build_entity_checks(
+    spec: EntitySpec, plan: SchedulePlan, settings: PipedriveSettings
+) -> dg.AssetChecksDefinition:
     """All checks of one entity, in one step; any subset of them can be run."""
     lag = allowed_lag(spec, plan)
+    described = {name: check.__doc__ for name, check in CHECKS.items()}
+    if not spec.references:
+        del described[references_are_known.__name__]
+    if settings.monitoring_enabled:
+        described |= {name: check.__doc__ for name, check in MONITORING_CHECKS.items()}
     specs = [
-        dg.AssetCheckSpec(name, asset=entity_key(spec.name), description=check.__doc__)
-        for name, check in CHECKS.items()
-        if name != references_are_known.__name__ or spec.references
+        dg.AssetCheckSpec(name, asset=entity_key(spec.name), description=text)
+        for name, text in described.items()
     ]
 
     @dg.multi_asset_check(name=f"checks_of_{spec.name}", specs=specs, can_subset=True)
@@ -169,26 +170,20 @@ def build_entity_checks(spec: EntitySpec, plan: SchedulePlan) -> dg.AssetChecksD
     ) -> Iterator[dg.AssetCheckResult]:
         selected = {key.name for key in context.selected_asset_check_keys}
         try:
-            warehouse = pipedrive.session().warehouse
+            session = pipedrive.session()
             for name, check in CHECKS.items():
                 if name in selected:
-                    finding = check(warehouse, spec, lag, datetime.now(UTC))
-                    yield _result(name, spec, finding)
+                    finding = check(session.warehouse, spec, lag, datetime.now(UTC))
+                    yield finding.result(name, spec.name)
+            if selected & MONITORING_CHECKS.keys():
+                lane = run_tags.lane_of(context.run.tags) or Lane.INCREMENTAL
+                around = read_surroundings(session, spec, lane)
+                for name in MONITORING_CHECKS.keys() & selected:
+                    yield MONITORING_CHECKS[name](around, spec).result(name, spec.name)
         except PipedriveException as error:
             raise as_failure(error) from error
 
     return checks
-
-
-def _result(name: str, spec: EntitySpec, finding: Finding) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        asset_key=entity_key(spec.name),
-        check_name=name,
-        passed=finding.passed,
-        severity=finding.severity,
-        description=finding.description,
-        metadata=finding.metadata,
-    )
 
 
 def _last_run(warehouse: "Warehouse", spec: EntitySpec) -> Mapping[str, Any] | None:

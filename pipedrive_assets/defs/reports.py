@@ -38,8 +38,6 @@ def counts(result: SyncResult) -> dict[str, Metadata]:
         "requests": result.requests,
         "tokens": result.tokens,
         "retries": result.retries,
-        "seconds": round(result.seconds, 3),
-        "peak_rss_mb": result.peak_rss_mb,
         "coverage": dg.MetadataValue.md(coverage_table(result.coverage_after)),
     }
     if result.reason:
@@ -51,6 +49,16 @@ def counts(result: SyncResult) -> dict[str, Metadata]:
             [sample.model_dump(mode="json") for sample in result.error_samples]
         )
     return metadata
+
+
+def performance(result: SyncResult) -> dict[str, Metadata]:
+    """How fast the sync was and what memory it took; left out where performance logging is off."""
+    return {
+        "seconds": round(result.seconds, 3),
+        "rows_per_second": round(result.rows_per_second, 1),
+        "requests_per_second": round(result.requests_per_second, 2),
+        "peak_rss_mb": result.peak_rss_mb,
+    }
 
 
 def stored(warehouse: Warehouse, spec: EntitySpec) -> dict[str, Metadata]:

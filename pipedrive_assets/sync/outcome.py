@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from pipedrive_assets.logs import get_logger, log_event
 from pipedrive_assets.state.outcomes import SyncOutcome
 from pipedrive_assets.sync.job import EntityJob
 from pipedrive_assets.sync.result import SyncResult, SyncStatus
+
+_log = get_logger(__name__)
+
+
+def log_performance(job: EntityJob, result: SyncResult) -> None:
+    """One line about speed and memory, where performance logging is on."""
+    if not job.context.settings.performance_logging:
+        return
+    log_event(
+        _log,
+        "sync_performance",
+        entity=result.entity,
+        seconds=result.seconds,
+        rows_per_second=result.rows_per_second,
+        requests_per_second=result.requests_per_second,
+        peak_rss_mb=result.peak_rss_mb,
+    )
 
 
 def remember_outcome(job: EntityJob, result: SyncResult) -> None:
@@ -28,7 +46,7 @@ def remember_outcome(job: EntityJob, result: SyncResult) -> None:
             requests=result.requests,
             retries=result.retries,
             peak_rss_mb=result.peak_rss_mb,
-            memory_percent=100.0 * peak / sample.limit_bytes,
+            memory_percent=max(sample.percent, 100.0 * peak / sample.limit_bytes),
             error=result.reason if result.status is SyncStatus.FAILED else "",
         )
     )

@@ -8,6 +8,7 @@ import dagster as dg
 
 from pipedrive_assets.defs.checks import CHECKS
 from pipedrive_assets.defs.entities import entity_key
+from pipedrive_assets.defs.monitoring_checks import MONITORING_CHECKS
 from pipedrive_assets.defs.partitions import KeyRange
 from pipedrive_assets.sandbox import Sandbox
 from pipedrive_assets_tests.e2e.world import MakeWorld, World
@@ -36,7 +37,7 @@ def test_every_check_passes_after_a_sync_of_everything(world: World) -> None:
     evaluations = [
         each for each in result.get_asset_check_evaluations() if each.asset_key == entity_key("persons")
     ]
-    assert {each.check_name for each in evaluations} == set(CHECKS)
+    assert {each.check_name for each in evaluations} == set(CHECKS) | set(MONITORING_CHECKS)
     assert failed(result, "persons") == set()
 
 

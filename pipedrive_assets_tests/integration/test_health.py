@@ -321,13 +321,20 @@ def test_two_processes_send_one_probe(scene_for: OpenScene) -> None:
         assert len(scene.asked) == 1
 
 
-def test_a_verdict_that_nobody_renews_says_nothing_about_now(scene_for: OpenScene) -> None:
-    with scene_for() as scene:
-        scene.session.health.check()
-        assert scene.session.health.last().verdict is Verdict.HEALTHY
+def test_looking_asks_nothing_and_does_not_trust_an_old_verdict(scene_for: OpenScene) -> None:
+    with scene_for(health_failure_threshold=1, circuit_breaker_threshold=2) as scene:
+        health = scene.session.health
+        scene.sandbox.faults.add("status", status=500, count=1)
+        assert health.check(force=True).verdict is Verdict.UNHEALTHY
+        asked = len(scene.asked)
+        assert health.look().verdict is Verdict.UNHEALTHY
         scene.advance(3600)
-        report = scene.session.health.last()
+        report = health.look()
         assert (report.verdict, report.reason) == (
             Verdict.UNKNOWN,
-            "last checked 2026-09-22 12:00:00 UTC",
+            "nothing was asked in the last 15 minutes",
         )
+        scene.session.client.identity()
+        assert health.look().verdict is Verdict.HEALTHY
+        assert len(scene.asked) == asked + 1
+        assert health.history(0)[-1].verdict is Verdict.UNHEALTHY

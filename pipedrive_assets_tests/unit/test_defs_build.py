@@ -15,6 +15,7 @@ from pipedrive_assets.defs import run_tags
 from pipedrive_assets.defs.build import build_defs
 from pipedrive_assets.defs.checks import CHECKS
 from pipedrive_assets.defs.entities import allowed_lag, entity_key
+from pipedrive_assets.defs.monitoring_checks import MONITORING_CHECKS
 from pipedrive_assets.defs.pricing import plan_schedules
 from pipedrive_assets.defs.resources import PipedriveResource, build_resources, overridden
 from pipedrive_assets.exceptions import PipedriveConfigException
@@ -49,20 +50,23 @@ def test_loading_imports_no_heavy_library_and_makes_no_file(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-def test_there_is_one_asset_for_each_enabled_entity_and_the_account() -> None:
+def test_there_is_one_asset_for_each_enabled_entity_the_account_and_the_api() -> None:
     keys = defs_for().resolve_asset_graph().get_all_asset_keys()
-    assert keys == {entity_key(name) for name in DEFAULTS} | {entity_key("account")}
+    assert keys == {entity_key(name) for name in (*DEFAULTS, "account", "api_health")}
 
 
 def test_enabled_entities_are_a_setting() -> None:
     keys = defs_for(enabled_entities="deals,deal_followers").resolve_asset_graph().get_all_asset_keys()
-    assert {key.path[-1] for key in keys} == {"account", "deals", "deal_followers"}
+    assert {key.path[-1] for key in keys} == {"account", "api_health", "deals", "deal_followers"}
 
 
-def test_no_enabled_entity_leaves_the_account_alone() -> None:
+def test_no_enabled_entity_leaves_the_account_and_the_api() -> None:
     defs = defs_for(enabled_entities="")
     dg.Definitions.validate_loadable(defs)
-    assert defs.resolve_asset_graph().get_all_asset_keys() == {entity_key("account")}
+    assert defs.resolve_asset_graph().get_all_asset_keys() == {
+        entity_key("account"),
+        entity_key("api_health"),
+    }
 
 
 def test_an_entity_depends_on_the_account_and_on_its_parent_only() -> None:
@@ -87,9 +91,42 @@ def test_an_asset_names_its_table_columns_owners_and_version() -> None:
 def test_each_entity_has_every_check_that_applies_to_it() -> None:
     keys = defs_for().resolve_asset_graph().asset_check_keys
     of_deals = {key.name for key in keys if key.asset_key == entity_key("deals")}
-    assert of_deals == set(CHECKS)
+    assert of_deals == set(CHECKS) | set(MONITORING_CHECKS)
     of_users = {key.name for key in keys if key.asset_key == entity_key("currencies")}
-    assert of_users == set(CHECKS) - {"references_are_known"}
+    assert of_users == (set(CHECKS) | set(MONITORING_CHECKS)) - {"references_are_known"}
+
+
+def test_monitoring_switched_off_takes_its_checks_away_and_nothing_else() -> None:
+    on, off = defs_for(), defs_for(monitoring_enabled="false")
+    checks_on, checks_off = (
+        {(key.asset_key, key.name) for key in each.resolve_asset_graph().asset_check_keys}
+        for each in (on, off)
+    )
+    assert {name for _, name in checks_on - checks_off} == set(MONITORING_CHECKS)
+    assert checks_off < checks_on
+    assert _everything_but_checks(on) == _everything_but_checks(off)
+
+
+def test_health_monitoring_switched_off_takes_asset_and_sensor_away_and_nothing_else() -> None:
+    on, off = defs_for(), defs_for(health_monitoring_enabled="false")
+    assert _everything_but_checks(on) - _everything_but_checks(off) == {"api_health", "pipedrive_health"}
+    assert _everything_but_checks(off) < _everything_but_checks(on)
+
+
+def test_the_health_sensor_ticks_at_the_check_interval_and_runs_with_a_token() -> None:
+    for token, status in (("abc", dg.DefaultSensorStatus.RUNNING), ("", dg.DefaultSensorStatus.STOPPED)):
+        repository = defs_for(health_check_interval="120", token=token).get_repository_def()
+        sensor = repository.get_sensor_def("pipedrive_health")
+        assert (sensor.minimum_interval_seconds, sensor.default_status) == (120, status)
+
+
+def _everything_but_checks(defs: dg.Definitions) -> set[str]:
+    """Names of assets, jobs, schedules and sensors."""
+    names = {key.path[-1] for key in defs.resolve_asset_graph().get_all_asset_keys()}
+    repository = defs.get_repository_def()
+    names |= {job.name for job in repository.get_all_jobs()}
+    names |= {schedule.name for schedule in repository.schedule_defs}
+    return names | {sensor.name for sensor in repository.sensor_defs}
 
 
 def test_jobs_carry_their_queue_and_their_time_limit() -> None:

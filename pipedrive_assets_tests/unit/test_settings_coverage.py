@@ -22,6 +22,8 @@ PACE = "integration/test_settings_pace.py"
 CLIENT = "integration/test_client.py"
 COMMANDS = "integration/test_cli.py"
 QUEUES = "integration/test_run_queues.py"
+HEALTH = "integration/test_health.py"
+MONITORING = "e2e/test_dagster_monitoring.py"
 RATE_LIMIT = "unit/test_rate_limit.py"
 DEFINITIONS = "unit/test_defs_build.py"
 PRICING = "unit/test_defs_pricing.py"
@@ -72,6 +74,10 @@ SHOWN_BY: Mapping[str, str] = {
         f"{PACE}::test_pages_shrink_to_min_batch_size_above_memory_limit_mb_unless_adaptive_pagination_is_off"
     ),
     "memory_threshold": f"{PACE}::test_memory_threshold_is_where_memory_counts_as_short",
+    "memory_alert_threshold": f"{PACE}::test_memory_alert_threshold_is_where_a_warning_is_given",
+    "memory_critical_threshold": (
+        f"{PACE}::test_memory_critical_threshold_is_where_a_sync_ends_between_two_batches"
+    ),
     "min_batch_size": (
         f"{PACE}::test_pages_shrink_to_min_batch_size_above_memory_limit_mb_unless_adaptive_pagination_is_off"
     ),
@@ -80,6 +86,30 @@ SHOWN_BY: Mapping[str, str] = {
     "memory_limit_mb": (
         f"{PACE}::test_pages_shrink_to_min_batch_size_above_memory_limit_mb_unless_adaptive_pagination_is_off"
     ),
+    # Health
+    "health_monitoring_enabled": (
+        f"{DEFINITIONS}::test_health_monitoring_switched_off_takes_asset_and_sensor_away_and_nothing_else"
+    ),
+    "health_check_interval": (
+        f"{DEFINITIONS}::test_the_health_sensor_ticks_at_the_check_interval_and_runs_with_a_token"
+    ),
+    "health_endpoint": f"{HEALTH}::test_the_endpoint_is_the_one_configured_at_its_price",
+    "health_check_timeout": f"{HEALTH}::test_a_probe_that_gets_no_answer_ends_after_its_timeout",
+    "health_failure_threshold": (
+        f"{HEALTH}::test_failed_probes_in_a_row_make_it_unhealthy_and_one_answer_makes_it_well"
+    ),
+    "health_degradation_threshold": (
+        f"{HEALTH}::test_slow_answers_degrade_it_and_halve_the_requests_per_window"
+    ),
+    "health_cache_ttl": (f"{HEALTH}::test_a_verdict_is_good_for_its_time_to_live_and_formed_anew_on_demand"),
+    # Monitoring
+    "monitoring_enabled": (
+        f"{DEFINITIONS}::test_monitoring_switched_off_takes_its_checks_away_and_nothing_else"
+    ),
+    "performance_logging": (
+        f"{MONITORING}::test_performance_logging_switched_off_removes_exactly_its_output"
+    ),
+    "failure_rate_threshold": f"{HEALTH}::test_failures_above_the_threshold_degrade_it",
     # Runs
     "sync_queue": f"{QUEUES}::test_each_kind_of_run_waits_under_the_name_its_setting_gives",
     "webhook_queue": f"{QUEUES}::test_each_kind_of_run_waits_under_the_name_its_setting_gives",
