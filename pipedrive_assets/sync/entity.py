@@ -131,11 +131,13 @@ class _Note:
 def _sync_stream(job: EntityJob, stream: Stream, covered: IntervalSet) -> _Note | None:
     """Sync one stream; a note if the account does not open all of it."""
     pages_before = job.tally.pages
+    lacking = bool(stream.optional_fields) and _fields_of(stream) in job.closed_streams
     try:
         if isinstance(stream.fan, PerParent):
             ParentScan(job, stream, stream.fan).run(covered)
         else:
-            _run_scans(job, stream, covered)
+            # Rows read while the fields were refused lack them, and no time filter would bring them again.
+            _run_scans(job, stream, NOTHING if lacking and _asks_for_all(job.options) else covered)
     except PipedriveApiException as error:
         refused_at_once = job.tally.pages == pages_before
         if stream.optional_fields and refused_at_once and _may_be_about_fields(error):
@@ -143,25 +145,38 @@ def _sync_stream(job: EntityJob, stream: Stream, covered: IntervalSet) -> _Note 
             # answered the fields are open, and leaving them out would empty them row by row.
             fields = ", ".join(stream.optional_fields)
             _say_closed(job, stream, error)
+            # Said before the first row without them is written: this run may end at any moment.
+            _mark(job, _fields_of(stream), closed=True, reason=str(error))
             closed = _sync_stream(job, _without_optional_fields(stream), covered)
             return closed or _Note(f"{stream.name}: without {fields}, which the account does not open", False)
         if not _is_closed(error):
             raise
         _say_closed(job, stream, error)
-        _mark(job, stream, closed=True, reason=str(error))
+        _mark(job, stream.name, closed=True, reason=str(error))
         return _Note(f"{stream.name}: {error}", closed=True)
-    _mark(job, stream, closed=False, reason="")
+    _mark(job, stream.name, closed=False, reason="")
+    if lacking and _asks_for_all(job.options) and not job.stopped:
+        _mark(job, _fields_of(stream), closed=False, reason="")
     return None
 
 
-def _mark(job: EntityJob, stream: Stream, *, closed: bool, reason: str) -> None:
+def _mark(job: EntityJob, name: str, *, closed: bool, reason: str) -> None:
     """Keep apart what the account does not open and what has only not been synced yet."""
-    if job.options.dry_run or closed == (stream.name in job.closed_streams):
+    if job.options.dry_run or closed == (name in job.closed_streams):
         return
     job.context.warehouse.mark_stream(
-        job.spec.name, stream.name, closed=closed, reason=reason, run_id=job.context.run_id
+        job.spec.name, name, closed=closed, reason=reason, run_id=job.context.run_id
     )
-    job.closed_streams ^= {stream.name}
+    job.closed_streams ^= {name}
+
+
+def _fields_of(stream: Stream) -> str:
+    """Name under which is kept whether the account opens the stream's optional fields."""
+    return f"{stream.name}: optional fields"
+
+
+def _asks_for_all(options: SyncOptions) -> bool:
+    return options.since is None and options.until is None and options.limit is None and not options.resumes
 
 
 def _may_be_about_fields(error: PipedriveApiException) -> bool:

@@ -166,6 +166,25 @@ def test_fields_that_a_plan_does_not_have_are_left_out_and_named(
         assert len(stored_rows(session.warehouse, "persons")) == len(sandbox.rows("persons"))
 
 
+def test_fields_that_were_refused_for_a_while_are_read_once_they_are_open(
+    sandbox: Sandbox, session_for: OpenSession
+) -> None:
+    with session_for(sandbox, max_batch_size=20, max_retry_attempts=0) as session:
+        sandbox.faults.add("status", path=r"/persons$", status=400, count=1)
+        sandbox.faults.add("status", path=r"/persons$", status=503, after=1, count=1)
+        with pytest.raises(PipedriveServerException):
+            session.sync("persons", FULL)
+        for _ in range(2):
+            sandbox.faults.clear()
+            sandbox.clock.advance(3600)
+            sandbox.faults.add("status", path=r"/persons$", status=400, count=1)
+            still_refused = session.sync("persons", SyncOptions())
+        assert still_refused.fetched == 0, "what is known to lack the fields need not be read again"
+        session.sync("persons", SyncOptions())
+        assert_equal_copy(session.warehouse, {"persons": sandbox.rows("persons")})
+        assert session.sync("persons", SyncOptions()).fetched == 0
+
+
 def test_an_error_in_the_middle_of_a_scan_never_empties_optional_fields(
     sandbox: Sandbox, session_for: OpenSession
 ) -> None:
