@@ -5,10 +5,7 @@ Nothing else retries. What comes out is a checked answer, or the last error of a
 
 from __future__ import annotations
 
-import logging
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
 from random import Random
@@ -18,9 +15,11 @@ from typing import Any, Self
 import requests
 
 from pipedrive_assets.api.auth import Auth
+from pipedrive_assets.api.call import Call, Effort, endpoint_of
 from pipedrive_assets.api.circuit_breaker import CircuitBreaker
 from pipedrive_assets.api.error_handler import Accepted, Failed, PipedriveErrorHandler
 from pipedrive_assets.api.rate_limit import PipedriveRateLimitManager
+from pipedrive_assets.api.request_journal import RequestJournal
 from pipedrive_assets.api.response import ApiResponse
 from pipedrive_assets.api.retry import Backoff
 from pipedrive_assets.api.round_trips import Trip
@@ -30,45 +29,14 @@ from pipedrive_assets.catalog.spec import Version
 from pipedrive_assets.clock import Clock
 from pipedrive_assets.error_answer import http_date
 from pipedrive_assets.exceptions import ErrorContext, PipedriveDataException, PipedriveException
-from pipedrive_assets.logs import get_logger, log_event
 from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.state.account import AccountIdentity
 from pipedrive_assets.state.lanes import Lane
-from pipedrive_assets.state.stats import RequestFacts, RequestStats
-
-_log = get_logger(__name__)
+from pipedrive_assets.state.stats import RequestStats
 
 _PACKAGE = "pipedrive-assets"
 _IDENTITY_PATH = "/users/me"
 _IDENTITY_COST = 2
-_RECORD_ID = re.compile(r"(?<=/)(?:\d+|[0-9a-f]{24,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=/|$)")
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """What stays the same over all attempts; ``deadline`` in monotonic seconds."""
-
-    method: str
-    path: str
-    params: Mapping[str, str] | None
-    json_body: Any
-    cost: int
-    endpoint: str
-    lane: Lane
-    deadline: float
-    context: ErrorContext
-    rows_at: Sequence[str]
-    probe: bool = False
-
-
-@dataclass(slots=True)
-class _Effort:
-    """What a call has taken so far, over all attempts."""
-
-    requests: int = 0
-    tokens: int = 0
-    wait_seconds: float = 0.0
-    seconds: float = 0.0
 
 
 class PipedriveClient:
@@ -89,7 +57,7 @@ class PipedriveClient:
         stats: RequestStats | None = None,
     ) -> None:
         self._settings = settings
-        self._stats = stats
+        self._journal = RequestJournal(stats)
         self._limiter = limiter
         self._breaker = breaker
         self._clock = clock
@@ -130,7 +98,7 @@ class PipedriveClient:
         """
         endpoint = endpoint_of(version, path)
         own_deadline = self._clock.monotonic() + self._settings.request_deadline
-        call = _Call(
+        call = Call(
             method=method,
             path=f"/api/{version.value}{path}",
             params=params,
@@ -184,7 +152,7 @@ class PipedriveClient:
         said that no tokens are left. Errors raised: those of :meth:`request`.
         """
         endpoint = endpoint_of(version, path)
-        call = _Call(
+        call = Call(
             method="GET",
             path=f"/api/{version.value}{path}",
             params=params,
@@ -194,10 +162,9 @@ class PipedriveClient:
             lane=Lane.INCREMENTAL,
             deadline=self._clock.monotonic() + timeout,
             context=ErrorContext(endpoint=endpoint, method="GET"),
-            rows_at=(),
             probe=True,
         )
-        effort = _Effort()
+        effort = Effort()
         outcome = self._attempt(call, effort)
         if isinstance(outcome, Failed):
             raise outcome.error
@@ -228,8 +195,7 @@ class PipedriveClient:
     def close(self) -> None:
         """Close all connections and write what was counted; a later request opens new ones."""
         self._transport.close()
-        if self._stats is not None:
-            self._stats.flush()
+        self._journal.close()
 
     def __enter__(self) -> Self:
         return self
@@ -243,15 +209,15 @@ class PipedriveClient:
         overrides = self._settings.token_costs
         return overrides.get(endpoint, overrides.get(entity or "", cost))
 
-    def _attempts(self, call: _Call) -> ApiResponse:
-        effort = _Effort()
+    def _attempts(self, call: Call) -> ApiResponse:
+        effort = Effort()
         outcome = self._attempt(call, effort)
         while isinstance(outcome, Failed):
             error = outcome.error
             delay = self._errors.delay_seconds(call.method, outcome, retries=effort.requests - 1)
             if delay is None or self._clock.monotonic() + delay >= call.deadline:
                 raise error.with_context(details={"requests": effort.requests, "tokens": effort.tokens})
-            self._log_retry(call, effort.requests, error, delay)
+            self._journal.retry(call, error, attempt=effort.requests, delay=delay)
             self._clock.sleep(delay)
             effort.wait_seconds += delay
             try:
@@ -261,7 +227,7 @@ class PipedriveClient:
                 raise closed from error
         return self._response(outcome, effort)
 
-    def _attempt(self, call: _Call, effort: _Effort) -> Accepted | Failed:
+    def _attempt(self, call: Call, effort: Effort) -> Accepted | Failed:
         """One way through breaker, rate limit, HTTP and judgement; settled also when it is interrupted."""
         self._breaker.before_request()
         try:
@@ -271,7 +237,7 @@ class PipedriveClient:
             self._breaker.abandon()
             raise
 
-    def _admitted(self, call: _Call, effort: _Effort) -> Accepted | Failed:
+    def _admitted(self, call: Call, effort: Effort) -> Accepted | Failed:
         permit = self._limiter.acquire(
             call.cost,
             call.endpoint,
@@ -302,12 +268,17 @@ class PipedriveClient:
         effort.tokens += charged
         effort.seconds += seconds
         self._report(outcome)
-        if self._stats is not None:
-            self._stats.note(_facts(call, outcome, effort.requests, charged, seconds, permit.wait_seconds))
-        self._log_request(call, effort.requests, answer, charged, seconds)
+        self._journal.attempt(
+            call,
+            outcome,
+            attempt=effort.requests,
+            charged=charged,
+            seconds=seconds,
+            wait_seconds=permit.wait_seconds,
+        )
         return outcome
 
-    def _exchange(self, call: _Call, context: ErrorContext) -> Accepted | Failed:
+    def _exchange(self, call: Call, context: ErrorContext) -> Accepted | Failed:
         try:
             answer = self._transport.send(
                 call.method,
@@ -340,7 +311,7 @@ class PipedriveClient:
         if outcome.penalty_seconds:
             self._limiter.penalize(outcome.penalty_seconds)
 
-    def _response(self, accepted: Accepted, effort: _Effort) -> ApiResponse:
+    def _response(self, accepted: Accepted, effort: Effort) -> ApiResponse:
         answer = accepted.answer
         return ApiResponse(
             status=answer.status,
@@ -356,63 +327,6 @@ class PipedriveClient:
             bytes=answer.wire_bytes,
             server_time_known=self._server_clock.known,
         )
-
-    @staticmethod
-    def _log_request(call: _Call, attempt: int, answer: Answer | None, charged: int, seconds: float) -> None:
-        log_event(
-            _log,
-            "request_sent",
-            logging.DEBUG,
-            method=call.method,
-            endpoint=call.endpoint,
-            entity=call.context.entity,
-            status=None if answer is None else answer.status,
-            attempt=attempt,
-            tokens=charged,
-            ms=round(seconds * 1000),
-            bytes=None if answer is None else answer.wire_bytes,
-        )
-
-    @staticmethod
-    def _log_retry(call: _Call, attempt: int, error: PipedriveException, delay: float) -> None:
-        log_event(
-            _log,
-            "request_retry",
-            logging.WARNING,
-            method=call.method,
-            endpoint=call.endpoint,
-            entity=call.context.entity,
-            status=error.context.status,
-            error=type(error).__name__,
-            attempt=attempt,
-            delay_s=delay,
-        )
-
-
-def endpoint_of(version: Version, path: str) -> str:
-    """Name under which requests to ``path`` are counted and priced: ``v2:/deals/{id}/products``."""
-    return f"{version.value}:{_RECORD_ID.sub('{id}', path)}"
-
-
-def _facts(
-    call: _Call, outcome: Accepted | Failed, attempt: int, charged: int, seconds: float, wait_seconds: float
-) -> RequestFacts:
-    answer, error = outcome.answer, outcome.error if isinstance(outcome, Failed) else None
-    failed = isinstance(outcome, Failed) and outcome.rule.trips
-    if answer is not None:
-        status, seconds = str(answer.status), answer.received - answer.sent
-    else:
-        status = "" if error is None else str(error.context.details["failure"])
-    return RequestFacts(
-        endpoint=call.endpoint,
-        status=status,
-        failed=failed,
-        refused=error is not None and not failed,
-        retry=attempt > 1,
-        tokens=charged,
-        seconds=seconds,
-        wait_seconds=wait_seconds,
-    )
 
 
 def _user_agent() -> str:

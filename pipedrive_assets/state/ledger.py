@@ -24,6 +24,7 @@ from pipedrive_assets.state.database import Database
 from pipedrive_assets.state.lanes import Lane
 from pipedrive_assets.state.process import ProcessId
 from pipedrive_assets.state.reclaim import Reclaimed, reclaim
+from pipedrive_assets.state.reopen import reopen
 from pipedrive_assets.state.server_clock import day_of, learn_offset, reset_after, server_offset
 from pipedrive_assets.state.spend import SpendLine, charge, drop_spend, spend_between
 
@@ -239,30 +240,11 @@ class TokenLedger:
                 self._observe(connection, day, seen, now)
 
     def reopen(self, seen: Observation, *, server_time: datetime | None = None) -> None:
-        """Believe an answer that shows tokens although the day had none left; without such, do nothing.
-
-        The server has begun another day than ours, or forgiven some spending: what it does not count any
-        more is not held against us either.
-        """
-        if seen.remaining is None or seen.remaining <= 0:
-            return
+        """Believe an answer that shows tokens although the day had none left; without such, do nothing."""
         with self._database.begin() as connection:
             moment = self._clock.time() + self._offset(connection)
             day = day_of(moment if server_time is None else server_time.timestamp())
-            known = connection.execute(_DAY, {"account": self.account, "day": day}).one()
-            if not known.exhausted:
-                return
-            limit = known.header_limit if seen.limit is None else seen.limit
-            spent = None if limit is None else max(0, limit - seen.remaining)
-            connection.execute(
-                update(_days)
-                .where(_days.c.account == self.account, _days.c.day == day)
-                .values(
-                    exhausted=False,
-                    server_spent=spent,
-                    own_spent=known.own_spent if spent is None else min(known.own_spent, spent),
-                )
-            )
+            reopen(connection, self.account, day, limit=seen.limit, remaining=seen.remaining)
 
     def unanswered(self, *, after: float, until: float) -> int:
         """How many requests left between two moments (epoch seconds) and have no answer yet."""

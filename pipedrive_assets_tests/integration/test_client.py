@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from pipedrive_assets.api.client import PipedriveClient, endpoint_of
+from pipedrive_assets.api.call import endpoint_of
+from pipedrive_assets.api.client import PipedriveClient
 from pipedrive_assets.api.rate_limit import PipedriveRateLimitManager
 from pipedrive_assets.api.response import ApiResponse
 from pipedrive_assets.catalog.spec import Version
