@@ -1,6 +1,7 @@
 """``pipedrive-assets``: the list of commands, and how a command ends.
 
-Exit codes: 0 done, 1 failed (one clear line on standard error), 2 wrong usage.
+Exit codes: 0 done, 1 failed (one clear line on standard error), 2 wrong usage, 3 paused until the day's
+tokens are renewed.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Any, NoReturn
 import click
 
 from pipedrive_assets.cli.notices import notices
-from pipedrive_assets.cli.output import Output
-from pipedrive_assets.exceptions import PipedriveException
+from pipedrive_assets.cli.output import PAUSED, Output
+from pipedrive_assets.exceptions import PipedriveException, PipedriveRateLimitException
 from pipedrive_assets.redaction import redact
 
 COMMANDS = {
@@ -77,6 +78,8 @@ def main(ctx: click.Context, verbose: bool) -> None:
     """Keep a complete, correct, queryable copy of a Pipedrive account.
 
     Settings are PIPEDRIVE_* variables, see docs/configuration.md. New here? Run `pipedrive-assets demo`.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 paused since the day's tokens are spent.
     """
     ctx.obj = Output()
     ctx.with_resource(notices(verbose=verbose))
@@ -96,4 +99,5 @@ def _fail(ctx: click.Context, error: PipedriveException) -> NoReturn:
     output = ctx.find_object(Output)
     if output is not None and output.as_json:
         output.emit({"ok": False, "error": error.to_dict()})
-    raise click.exceptions.Exit(1)
+    paused = isinstance(error, PipedriveRateLimitException) and error.kind == "daily"
+    raise click.exceptions.Exit(PAUSED if paused else 1)

@@ -19,6 +19,9 @@ from rich.text import Text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+PAUSED = 3
+"""Exit code where nothing is wrong but that the day's tokens are spent."""
+
 
 def invoked_as() -> str:
     """How this program is called from here, ready to be pasted: its name if the shell would find it."""

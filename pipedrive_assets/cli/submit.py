@@ -32,6 +32,7 @@ def submit_run(
         run_tags.MODE: options.mode.value,
         run_tags.SOURCE: options.source.value,
         run_tags.LANE: options.lane.value,
+        **({run_tags.RESUMES: ",".join(options.resumes)} if options.resumes else {}),
     }
     groups = [tuple(entities)] if settings.batch_processing else [(name,) for name in entities]
     run_ids = [submit(group, partitions=span, tags=tags, settings=settings) for group in groups]

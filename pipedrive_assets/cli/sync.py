@@ -12,7 +12,7 @@ import click
 from pydantic import ValidationError
 
 from pipedrive_assets.catalog import CATALOG, resolve_entities, spec
-from pipedrive_assets.cli.output import Output, json_option
+from pipedrive_assets.cli.output import PAUSED, Output, json_option
 from pipedrive_assets.cli.progress import Watcher, watching
 from pipedrive_assets.clock import SystemClock
 from pipedrive_assets.exceptions import (
@@ -58,6 +58,13 @@ class Moment(click.ParamType[datetime]):
 @click.option("--since", type=Moment(), help="Read again what last changed at or after this time.")
 @click.option("--until", type=Moment(), help="Read again what last changed before this time.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many rows of each entity.")
+@click.option(
+    "--resume",
+    "paused_runs",
+    multiple=True,
+    metavar="RUN",
+    help="Read only what is left of this paused run; may be repeated.",
+)
 @click.option("--force", is_flag=True, help="Never ask.")
 @click.option("--async/--in-process", "as_run", default=None, help="Submit a run to Dagster, or sync here.")
 @json_option
@@ -69,13 +76,17 @@ def sync_entities(
     since: datetime | None,
     until: datetime | None,
     limit: int | None,
+    paused_runs: Sequence[str],
     force: bool,
     as_run: bool | None,
 ) -> None:
-    """Bring entities up to date; without --entity all that are enabled."""
+    """Bring entities up to date; without --entity all that are enabled.
+
+    Where the day's tokens are spent it stops, keeps what it has, and ends with exit code 3.
+    """
     settings = load_settings()
     entities = _chosen(names) or resolve_entities(settings.enabled_entities)
-    options = _options(settings, full_data, since, until, limit)
+    options = _options(settings, full_data, since, until, limit, tuple(paused_runs))
     _ask(output, settings, entities, full_data, force)
     _run(output, settings, entities, options, as_run)
 
@@ -107,7 +118,7 @@ def sync_all(
 ) -> tuple[list[SyncResult], dict[str, PipedriveException]]:
     """Sync ``entities`` in order; one that fails does not stop the others, unless all would fail.
 
-    Returns results and errors by entity.
+    The end of the day's tokens does. Returns results and errors by entity.
     """
     results: list[SyncResult] = []
     errors: dict[str, PipedriveException] = {}
@@ -124,6 +135,8 @@ def sync_all(
         else:
             results.append(result)
             watcher.done(result)
+            if result.status is SyncStatus.PAUSED:
+                break
     return results, errors
 
 
@@ -179,8 +192,9 @@ def _report(
     stopped = [
         result.entity for result in results if result.status is SyncStatus.PARTIAL and options.limit is None
     ]
+    paused = next((result for result in results if result.status is SyncStatus.PAUSED), None)
     untouched = [name for name in entities if name not in errors and name not in {r.entity for r in results}]
-    ok = not errors and not stopped
+    ok = not errors and not stopped and paused is None
     totals = {
         name: sum(getattr(result, name) for result in results)
         for name in (
@@ -207,6 +221,7 @@ def _report(
                 "results": results,
                 "errors": {name: error.to_dict() for name, error in errors.items()},
                 "not_tried": untouched,
+                "resumes_at": None if paused is None else paused.resumes_at,
                 "totals": totals,
             }
         )
@@ -217,10 +232,23 @@ def _report(
             f"Error: stopped early at {', '.join(stopped)}; progress is kept, run the command again to go on",
             err=True,
         )
-    if untouched:
+    if paused is not None:
+        click.echo(_pause_line(paused, untouched, (*options.resumes, run_id)), err=True)
+    elif untouched:
         click.echo(f"Error: not tried after that: {', '.join(untouched)}", err=True)
-    if not ok:
+    if errors or stopped:
         raise click.exceptions.Exit(1)
+    if paused is not None:
+        raise click.exceptions.Exit(PAUSED)
+
+
+def _pause_line(paused: SyncResult, untouched: Sequence[str], run_ids: Sequence[str]) -> str:
+    rest = f", before {', '.join(untouched)}" if untouched else ""
+    flags = " ".join(f"--resume {run_id}" for run_id in run_ids)
+    return (
+        f"Paused at {paused.entity}{rest}: the day's tokens are spent, progress is kept. The budget resets at"
+        f" {paused.resumes_at:%Y-%m-%d %H:%M} UTC; go on then with the same command and {flags}"
+    )
 
 
 def _chosen(names: Sequence[str]) -> tuple[str, ...]:
@@ -238,6 +266,7 @@ def _options(
     since: datetime | None,
     until: datetime | None,
     limit: int | None,
+    resumes: tuple[str, ...] = (),
 ) -> SyncOptions:
     window = since is not None or until is not None
     if full_data and window:
@@ -253,6 +282,7 @@ def _options(
             deadline=now + timedelta(seconds=settings.job_timeout),
             lane=Lane.INCREMENTAL if mode is SyncMode.INCREMENTAL else Lane.BACKFILL,
             source=Source.CLI,
+            resumes=resumes,
         )
     except ValidationError as error:
         _misuse(error)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -249,13 +250,40 @@ def test_when_the_days_budget_is_gone_nothing_more_is_tried(cli, sandbox):
         "sync-entities", "--entity", "users", "--entity", "persons", "--entity", "deals", "--json",
         daily_token_budget="25",
     )  # fmt: skip
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     found = one_object(result)
-    assert [each["entity"] for each in found["results"]] == ["users"]
-    assert found["errors"]["persons"]["facts"]["kind"] == "daily"
-    assert found["not_tried"] == ["deals"]
-    assert "resets at" in result.stderr
+    assert [each["entity"] for each in found["results"]] == ["users", "persons"]
+    assert (found["ok"], found["errors"], found["not_tried"]) == (False, {}, ["deals"])
+    reset = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    paused = found["results"][1]
+    assert paused["status"] == "paused"
+    assert datetime.fromisoformat(paused["resumes_at"]) == reset
+    assert datetime.fromisoformat(found["resumes_at"]) == reset
+    assert result.stderr.splitlines()[-1] == (
+        f"Paused at persons, before deals: the day's tokens are spent, progress is kept. The budget resets at"
+        f" {reset:%Y-%m-%d %H:%M} UTC; go on then with the same command and --resume {found['run_id']}"
+    )
     assert sandbox.log.tokens <= 25
+
+
+def test_without_a_token_left_a_command_asks_nothing_and_ends_as_paused(cli, sandbox):
+    for command in (("test-connection",), ("sync-entities", "--entity", "users")):
+        result = cli(*command, "--json", daily_token_budget="0")
+        assert result.exit_code == 3
+        assert one_object(result)["error"]["facts"]["kind"] == "daily"
+    assert len(sandbox.log) == 0
+
+
+def test_a_resumed_command_reads_only_what_the_paused_one_has_left(cli, sandbox, warehouse):
+    command = ("sync-entities", "--entity", "persons", "--entity", "deals", "--full-data", "--json")
+    small = {"min_batch_size": "10", "max_batch_size": "10", "incremental_schedule_enabled": "false"}
+    first = cli(*command, daily_token_budget="60", **small)
+    assert first.exit_code == 3
+    rest = cli(*command, "--resume", one_object(first)["run_id"], **small)
+    assert rest.exit_code == 0, rest.stderr
+    lists = [record for record in sandbox.log if record.path != "/users/me"]
+    assert len({(record.raw_path, *sorted(record.params.items())) for record in lists}) == len(lists)
+    assert_equal_copy(warehouse, {name: sandbox.rows(name) for name in ("persons", "deals")})
 
 
 def test_no_enabled_entity_is_an_error(cli):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipedrive_assets.catalog import CATALOG, spec
 from pipedrive_assets.catalog.spec import Stream
 from pipedrive_assets.sync.options import SyncMode, SyncOptions
-from pipedrive_assets.sync.plan import BEGINNING, OPEN_END, Order, plan_stream
+from pipedrive_assets.sync.plan import BEGINNING, OPEN_END, Order, missing, plan_stream
 from pipedrive_assets.warehouse.intervals import Interval, IntervalSet
 
 DAY = timedelta(days=1)
@@ -95,6 +95,20 @@ def test_a_covered_window_costs_nothing() -> None:
     assert plan_stream(stream("deals"), SyncOptions(until=day(2)), IntervalSet.of(None, day(3))) == []
 
 
+def test_who_reads_a_window_again_need_not_read_what_the_runs_it_resumes_have() -> None:
+    options = SyncOptions(mode=SyncMode.WINDOW, since=day(0), until=day(31), resumes=("a-run",))
+    everything = IntervalSet.of(None, day(300))
+    (scan,) = plan_stream(stream("deals"), options, everything, IntervalSet.of(day(0), day(9)))
+    assert (scan.since, scan.until) == (day(9), day(31))
+
+
+@pytest.mark.parametrize(("covered_to", "read"), [(30, True), (31, False)])
+def test_a_whole_list_that_a_resumed_run_has_read_is_not_read_again(covered_to: int, read: bool) -> None:
+    options = SyncOptions(mode=SyncMode.WINDOW, until=day(31), resumes=("a-run",))
+    covered = IntervalSet.of(None, day(covered_to))
+    assert bool(plan_stream(stream("tasks"), options, covered, covered)) is read
+
+
 intervals = st.lists(
     st.tuples(st.none() | st.integers(0, 40), st.integers(1, 40)).filter(
         lambda t: t[0] is None or t[0] < t[1]
@@ -118,3 +132,18 @@ def test_plan_and_coverage_together_always_hold_the_window(
                 end = OPEN_END if scan.reads_to_now or scan.until is None else scan.until
                 planned |= IntervalSet.of(scan.since, end)
             assert planned.contains(options.since, options.until or OPEN_END)
+
+
+@given(intervals, st.none() | st.integers(0, 40), st.sampled_from([SyncMode.WINDOW, SyncMode.INCREMENTAL]))
+def test_a_resumed_run_reads_the_rest_and_no_more(
+    held: list[tuple[int | None, int]], since: int | None, mode: SyncMode
+) -> None:
+    resumed = IntervalSet(Interval(None if a is None else day(a), day(b)) for a, b in held)
+    options = SyncOptions(mode=mode, since=None if since is None else day(since), until=day(50))
+    windows = list(missing(options, resumed, resumed))
+    together = resumed
+    for start, end in windows:
+        assert end is not None
+        assert not (IntervalSet.of(start, end) & resumed)
+        together |= IntervalSet.of(start, end)
+    assert together.contains(options.since, options.until)
