@@ -20,6 +20,7 @@ import pytest
 from pipedrive_assets.clock import SystemClock
 from pipedrive_assets.defs.build import calendar_of
 from pipedrive_assets.defs.entities import entity_key
+from pipedrive_assets.defs.health import HEALTH_KEY
 from pipedrive_assets.defs.launch import NO_DAEMON, partitions_between, submit
 from pipedrive_assets.defs.partitions import KeyRange
 from pipedrive_assets.defs.run_tags import range_tags
@@ -103,6 +104,18 @@ def test_a_range_launched_through_graphql_is_one_run_and_one_event_per_partition
         "2026-02",
         "2026-03",
     ]
+
+
+def test_the_daemon_keeps_the_health_of_the_api_on_its_asset_without_a_run(
+    deployment: Deployment, instance: dg.DagsterInstance
+) -> None:
+    until(lambda: instance.get_latest_materialization_event(HEALTH_KEY) is not None, ENDS_WITHIN_SECONDS)
+    event = instance.get_latest_materialization_event(HEALTH_KEY)
+    assert event is not None and event.asset_materialization is not None
+    shown = {name: value.value for name, value in event.asset_materialization.metadata.items()}
+    assert shown["verdict"] == "healthy"
+    assert {"latency_ms", "failure_percent", "tokens_left", "tokens_spent", "memory_percent"} <= shown.keys()
+    assert instance.get_run_by_id(event.run_id) is None
 
 
 def test_a_backfill_of_a_range_is_a_single_run(deployment: Deployment, instance: dg.DagsterInstance) -> None:

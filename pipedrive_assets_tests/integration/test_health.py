@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipedrive_assets.api.health import HEALTH_CHANGED
+from pipedrive_assets.exceptions import PipedriveRateLimitException
 from pipedrive_assets.sandbox import Sandbox, SandboxConfig
 from pipedrive_assets.settings import load_settings
 from pipedrive_assets.state.breaker import BreakerState
@@ -300,6 +301,24 @@ def test_a_probe_reopens_a_day_that_has_tokens_again(scene_for: OpenScene) -> No
         assert not budget.exhausted
         assert budget.remaining == 90 - scene.sandbox.limits.spent[scene.sandbox.clock.day()]
         scene.session.client.identity(lane=Lane.BACKFILL)
+
+
+def test_a_probe_reopens_a_day_that_the_server_has_begun_before_us(scene_for: OpenScene) -> None:
+    with scene_for(daily_budget=20) as scene:
+        client = scene.session.client
+        for _ in range(9):
+            client.identity()
+        # Somebody else takes the rest, as only an answer can tell.
+        scene.sandbox.limits.spent[scene.sandbox.clock.day()] = 20
+        with pytest.raises(PipedriveRateLimitException):
+            for _ in range(3):
+                client.identity()
+        scene.sandbox.limits.reset()
+        scene.advance(60)
+        assert scene.session.health.check().probed
+        budget = scene.session.budget()
+        assert (budget.exhausted, budget.remaining) == (False, 18)
+        scene.session.client.identity()
 
 
 def test_a_budget_of_our_own_that_is_spent_is_not_asked_beyond(scene_for: OpenScene) -> None:
