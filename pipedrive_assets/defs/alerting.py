@@ -5,12 +5,13 @@ API nor the warehouse, and each wait for a mail server is bounded. The state sto
 that a restart of the daemon, or a second one, tells nothing twice.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from pipedrive_assets.defs import pause, run_tags
 from pipedrive_assets.settings import PipedriveSettings
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ LOOK_SECONDS = 60
 HEAR_SECONDS = 15
 RUN_FAILURE = "run_failure"
 
-RESUMES_AT = "pipedrive/resumes_at"
-WILL_RETRY = "dagster/will_retry"
+
 QUIET_SECONDS = 86_400
 """A failed run that nobody repeats is no longer worth showing after this."""
 RUNS_LOOKED_AT = 100
@@ -60,7 +60,7 @@ def build_alert_sensors(settings: PipedriveSettings) -> list[dg.SensorDefinition
     def hear(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
         from pipedrive_assets.sync.session import open_session
 
-        if goes_on_by_itself(context.dagster_run):
+        if goes_on_by_itself(context.dagster_run, context.get_step_failure_events()):
             return dg.SkipReason(f"run {context.dagster_run.run_id} goes on by itself")
         with open_session(settings) as session:
             _tell(session, context, [failure_of(context)])
@@ -69,9 +69,14 @@ def build_alert_sensors(settings: PipedriveSettings) -> list[dg.SensorDefinition
     return [look_around, hear]
 
 
-def goes_on_by_itself(run: dg.DagsterRun) -> bool:
-    """Whether a run was only paused for the day's budget, or is started again by Dagster."""
-    return RESUMES_AT in run.tags or run.tags.get(WILL_RETRY) == "true"
+def goes_on_by_itself(run: dg.DagsterRun, failed_steps: Sequence[dg.DagsterEvent]) -> bool:
+    """Whether a run only waits for the next day's tokens, or is started again by Dagster.
+
+    By its steps and not by its tags, which a repetition inherits.
+    """
+    if run.tags.get(run_tags.WILL_RETRY) == "true":
+        return True
+    return bool(failed_steps) and all(map(pause.is_pause, failed_steps))
 
 
 def failure_name(run: dg.DagsterRun) -> str:
@@ -88,7 +93,7 @@ def failure_of(context: dg.RunFailureSensorContext) -> "Observation":
     from pipedrive_assets.state.alerts import Observation, Severity
 
     run = context.dagster_run
-    steps = context.get_step_failure_events()
+    steps = [event for event in context.get_step_failure_events() if not pause.is_pause(event)]
     said = [f"{event.step_key}: {_why(event)}" for event in steps[:STEPS_NAMED]]
     if len(steps) > STEPS_NAMED:
         said.append(f"and {len(steps) - STEPS_NAMED} more")

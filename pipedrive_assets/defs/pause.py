@@ -83,7 +83,7 @@ def left_by(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Left:
             continue
         if event.is_step_success:
             done.add(event.step_key)
-        elif not _is_pause(event):
+        elif not is_pause(event):
             failed.add(event.step_key)
     entities: list[str] = []
     for name in entities_of(planned):
@@ -114,6 +114,7 @@ def step_key(name: str) -> str:
     return f"pipedrive__{name}"
 
 
-def _is_pause(event: dg.DagsterEvent) -> bool:
+def is_pause(event: dg.DagsterEvent) -> bool:
+    """Whether the failure of a step says that it waits for the next day's tokens."""
     told = event.step_failure_data.user_failure_data
     return told is not None and PAUSED in told.metadata

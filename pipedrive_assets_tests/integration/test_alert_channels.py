@@ -27,18 +27,18 @@ SLACK_SECRET = "T000/B000/verysecretpath"
 
 
 def settings(tmp_path: Path, **variables: Any) -> PipedriveSettings:
-    named = {f"PIPEDRIVE_ALERT_{name.upper()}": str(value) for name, value in variables.items()}
+    named = {f"PIPEDRIVE_{name.upper()}": str(value) for name, value in variables.items()}
     return load_settings({"DAGSTER_HOME": str(tmp_path), "PIPEDRIVE_ALERTING_ENABLED": "true", **named})
 
 
-def mail(tmp_path: Path, port: int, security: str = "none", **variables: Any) -> MailChannel:
+def mail(tmp_path: Path, port: int = 25, alert_smtp_security: str = "none", **variables: Any) -> MailChannel:
     given = {
-        "mail_enabled": True,
-        "mail_to": "data@example.com, ops@example.com",
-        "mail_from": "alerts@example.com",
-        "smtp_host": "127.0.0.1",
-        "smtp_port": port,
-        "smtp_security": security,
+        "alert_mail_enabled": True,
+        "alert_mail_to": "data@example.com, ops@example.com",
+        "alert_mail_from": "alerts@example.com",
+        "alert_smtp_host": "127.0.0.1",
+        "alert_smtp_port": port,
+        "alert_smtp_security": alert_smtp_security,
         **variables,
     }
     return MailChannel(settings(tmp_path, **given), seconds=PATIENCE)
@@ -59,13 +59,20 @@ def slack_server() -> Iterator[ScriptedServer]:
 def slack(tmp_path: Path, server: ScriptedServer, **variables: Any) -> SlackChannel:
     address = f"{server.url}/services/{SLACK_SECRET}"
     return SlackChannel(
-        settings(tmp_path, slack_enabled=True, slack_webhook=address, **variables), seconds=PATIENCE
+        settings(tmp_path, alert_slack_enabled=True, alert_slack_webhook=address, **variables),
+        seconds=PATIENCE,
     )
 
 
-def test_a_mail_arrives_with_its_text_at_every_receiver(tmp_path: Path) -> None:
-    with mail_server() as box:
-        mail(tmp_path, box.port).send(TEXT)
+def test_a_mail_goes_to_the_receivers_over_the_server_of_the_settings(tmp_path: Path) -> None:
+    # Another address of the loopback, so that the default host would not do.
+    with mail_server(host="127.0.0.2") as box:
+        given = {
+            "alert_smtp_host": "127.0.0.2",
+            "alert_smtp_port": box.port,
+            "alert_mail_to": "data@example.com, ops@example.com",
+        }
+        mail(tmp_path, **given).send(TEXT)
     (arrived,) = box.mails
     assert arrived["Subject"] == TEXT.subject
     assert arrived["To"] == "data@example.com, ops@example.com"
@@ -76,14 +83,15 @@ def test_a_mail_arrives_with_its_text_at_every_receiver(tmp_path: Path) -> None:
 
 def test_without_a_sender_the_first_receiver_is_it(tmp_path: Path) -> None:
     with mail_server() as box:
-        mail(tmp_path, box.port, mail_from="").send(TEXT)
+        mail(tmp_path, box.port, alert_mail_from="").send(TEXT)
     assert box.mails[0]["From"] == "data@example.com"
 
 
 @pytest.mark.usefixtures("trusted")
 def test_the_way_is_encrypted_before_the_user_logs_in(tmp_path: Path) -> None:
     with mail_server("starttls", login=True) as box:
-        mail(tmp_path, box.port, "starttls", smtp_username="me", smtp_password=PASSWORD).send(TEXT)
+        login = {"alert_smtp_username": "me", "alert_smtp_password": PASSWORD}
+        mail(tmp_path, box.port, alert_smtp_security="starttls", **login).send(TEXT)
     assert box.encrypted == [True]
     assert box.logins == [("me", PASSWORD)]
 
@@ -100,7 +108,7 @@ def test_a_server_whose_certificate_is_not_trusted_gets_neither_password_nor_mai
     tmp_path: Path, security: str
 ) -> None:
     with mail_server(security, login=security == "starttls") as box:
-        channel = mail(tmp_path, box.port, security, smtp_username="me", smtp_password=PASSWORD)
+        channel = mail(tmp_path, box.port, security, alert_smtp_username="me", alert_smtp_password=PASSWORD)
         with pytest.raises(ChannelError, match="CERTIFICATE_VERIFY_FAILED"):
             channel.send(TEXT)
     assert (box.logins, box.mails) == ([], [])
@@ -115,7 +123,9 @@ def test_a_server_without_starttls_is_not_told_in_the_clear(tmp_path: Path) -> N
 @pytest.mark.usefixtures("trusted")
 def test_a_wrong_password_is_an_error_that_does_not_show_it(tmp_path: Path) -> None:
     with mail_server("starttls", login=True) as box:
-        channel = mail(tmp_path, box.port, "starttls", smtp_username="me", smtp_password="batterystaple")
+        channel = mail(
+            tmp_path, box.port, "starttls", alert_smtp_username="me", alert_smtp_password="batterystaple"
+        )
         with pytest.raises(ChannelError, match="535") as raised:
             channel.send(TEXT)
     assert "batterystaple" not in str(raised.value)
@@ -166,7 +176,7 @@ def test_a_repeated_mail_has_the_same_id_so_that_receivers_can_tell(tmp_path: Pa
 def test_a_post_arrives_in_slack_with_what_slack_would_read_as_markup_escaped(
     tmp_path: Path, slack_server: ScriptedServer
 ) -> None:
-    slack(tmp_path, slack_server, slack_channel="#crm").send(TEXT)
+    slack(tmp_path, slack_server, alert_slack_channel="#crm").send(TEXT)
     (seen,) = slack_server.seen
     posted = json.loads(seen.body)
     assert (seen.method, seen.path) == ("POST", f"/services/{SLACK_SECRET}")
@@ -208,7 +218,7 @@ def test_a_slack_that_is_silent_or_hangs_up_is_an_error_without_its_address(
 def test_the_log_has_a_line_at_the_level_of_the_setting(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (channel,) = channels(settings(tmp_path, log_level="warning"), logging.getLogger("somewhere"))
+    (channel,) = channels(settings(tmp_path, alert_log_level="warning"), logging.getLogger("somewhere"))
     channel.send(TEXT)
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("somewhere", "WARNING")
@@ -220,14 +230,16 @@ def test_channels_are_those_that_are_enabled_and_can_work(tmp_path: Path) -> Non
         return [each.name for each in channels(settings(tmp_path, **variables), logging.getLogger("x"))]
 
     assert names() == ["log"]
-    assert names(log_enabled=False) == []
-    assert names(mail_enabled=True) == ["log"]
-    assert names(mail_enabled=True, mail_to="a@example.com") == ["mail", "log"]
-    assert names(slack_enabled=True, slack_webhook="http://example.com/x") == ["log"]
-    assert names(slack_enabled=True, slack_webhook="https://example.com/x") == ["slack", "log"]
+    assert names(alert_log_enabled=False) == []
+    assert names(alert_mail_enabled=True) == ["log"]
+    assert names(alert_mail_enabled=True, alert_mail_to="a@example.com") == ["mail", "log"]
+    assert names(alert_slack_enabled=True, alert_slack_webhook="http://example.com/x") == ["log"]
+    assert names(alert_slack_enabled=True, alert_slack_webhook="https://example.com/x") == ["slack", "log"]
 
 
 def test_settings_show_neither_password_nor_webhook(tmp_path: Path) -> None:
-    shown = repr(settings(tmp_path, smtp_password=PASSWORD, slack_webhook=f"https://x.com/{SLACK_SECRET}"))
+    shown = repr(
+        settings(tmp_path, alert_smtp_password=PASSWORD, alert_slack_webhook=f"https://x.com/{SLACK_SECRET}")
+    )
     assert PASSWORD not in shown
     assert SLACK_SECRET not in shown

@@ -27,6 +27,9 @@ MONITORING = "e2e/test_dagster_monitoring.py"
 RATE_LIMIT = "unit/test_rate_limit.py"
 DEFINITIONS = "unit/test_defs_build.py"
 PRICING = "unit/test_defs_pricing.py"
+ALERTS = "integration/test_alerts.py"
+ALERT_CHANNELS = "integration/test_alert_channels.py"
+ALERT_SENSORS = "e2e/test_alert_sensors.py"
 SCHEDULES = "unit/test_defs_schedules.py"
 
 SHOWN_BY: Mapping[str, str] = {
@@ -110,6 +113,25 @@ SHOWN_BY: Mapping[str, str] = {
         f"{MONITORING}::test_performance_logging_switched_off_removes_exactly_its_output"
     ),
     "failure_rate_threshold": f"{HEALTH}::test_failures_above_the_threshold_degrade_it",
+    # Alerts
+    "alerting_enabled": f"{ALERT_SENSORS}::test_the_sensors_exist_where_alerting_is_enabled",
+    "alert_conditions": f"{ALERTS}::test_a_condition_that_is_not_chosen_is_not_told",
+    "alert_runbook_url": f"{ALERTS}::test_the_link_leads_to_the_runbook_of_the_setting",
+    "alert_mail_enabled": f"{ALERT_CHANNELS}::test_channels_are_those_that_are_enabled_and_can_work",
+    "alert_mail_to": f"{ALERT_CHANNELS}::test_a_mail_goes_to_the_receivers_over_the_server_of_the_settings",
+    "alert_mail_from": f"{ALERT_CHANNELS}::test_without_a_sender_the_first_receiver_is_it",
+    "alert_smtp_host": f"{ALERT_CHANNELS}::test_a_mail_goes_to_the_receivers_over_the_server_of_the_settings",
+    "alert_smtp_port": f"{ALERT_CHANNELS}::test_a_mail_goes_to_the_receivers_over_the_server_of_the_settings",
+    "alert_smtp_security": f"{ALERT_CHANNELS}::test_the_way_is_encrypted_before_the_user_logs_in",
+    "alert_smtp_username": f"{ALERT_CHANNELS}::test_the_way_is_encrypted_before_the_user_logs_in",
+    "alert_smtp_password": f"{ALERT_CHANNELS}::test_the_way_is_encrypted_before_the_user_logs_in",
+    "alert_slack_enabled": f"{ALERT_CHANNELS}::test_channels_are_those_that_are_enabled_and_can_work",
+    "alert_slack_webhook": f"{ALERT_CHANNELS}::test_channels_are_those_that_are_enabled_and_can_work",
+    "alert_slack_channel": (
+        f"{ALERT_CHANNELS}::test_a_post_arrives_in_slack_with_what_slack_would_read_as_markup_escaped"
+    ),
+    "alert_log_enabled": f"{ALERT_CHANNELS}::test_channels_are_those_that_are_enabled_and_can_work",
+    "alert_log_level": f"{ALERT_CHANNELS}::test_the_log_has_a_line_at_the_level_of_the_setting",
     # Runs
     "sync_queue": f"{QUEUES}::test_each_kind_of_run_waits_under_the_name_its_setting_gives",
     "webhook_queue": f"{QUEUES}::test_each_kind_of_run_waits_under_the_name_its_setting_gives",
