@@ -19,7 +19,7 @@ from pipedrive_assets_tests.chaos.schedules import BusyAccount, replayable, seed
 from pipedrive_assets_tests.equality import assert_equal_copy
 
 PROCESSES, THREADS = 6, 2
-BUDGET = 400
+BUDGET = 250
 BURST = 40
 
 
@@ -64,7 +64,7 @@ def concurrent_runs(environment_for: EnvironmentFor, seed: int, *, rounds: int) 
                 thread.join()
             assert {outcome.status for outcome in outcomes} <= {"complete", "paused", "error"}
             assert all("budget" in each.reason for each in outcomes if each.status != "complete"), outcomes
-            assert any(outcome.status == "complete" for outcome in outcomes), outcomes
+            assert {outcome.status for outcome in outcomes} > {"complete"}, "some found the budget spent"
 
             assert sandbox.log.tokens <= BUDGET
             assert sandbox.log.max_in_window() <= BURST

@@ -26,8 +26,8 @@ from pipedrive_assets_tests.chaos.conftest import EnvironmentFor
 from pipedrive_assets_tests.chaos.schedules import replayable, seeds
 from pipedrive_assets_tests.equality import assert_equal_copy
 
-TASK = Task(("deals", "activities", "notes"))
-"""Lists by cursor and by offset, one with two streams, of 8 to 80 pages each."""
+TASK = Task(("notes", "deals", "activities"))
+"""A list by offset, whose only way on is its stored position, and lists by cursor; 8 to 80 pages each."""
 PAGE_ROWS = {"max_batch_size": 20, "min_batch_size": 20}
 
 UNCOMMITTED_PAGES = 10
