@@ -271,8 +271,14 @@ class PipedriveMemoryException(PipedriveException):
 
     @property
     def advice(self) -> str:
-        """Which settings lower or raise the limit."""
-        return "Raise PIPEDRIVE_MEMORY_LIMIT_MB or lower PIPEDRIVE_MAX_BATCH_SIZE."
+        """Where the limit that was hit can be raised."""
+        remedy = {
+            "setting": "Raise PIPEDRIVE_MEMORY_LIMIT_MB",
+            "cgroup": "Give the container more memory",
+        }.get(str(self.context.details.get("limit_origin")), "Give the machine more memory")
+        return (
+            f"Progress is kept. {remedy}, or lower PIPEDRIVE_WAREHOUSE_MEMORY_LIMIT_MB, DuckDB's part of it."
+        )
 
 
 class PipedriveCircuitOpenException(PipedriveException):

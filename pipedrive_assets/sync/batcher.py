@@ -83,7 +83,7 @@ class Batcher:
     def due(self) -> bool:
         """Whether what has been gathered should be committed now."""
         return bool(self._pages) and (
-            len(self._pages) >= PAGES_PER_BATCH
+            len(self._pages) >= self._context.memory.pages_per_batch(PAGES_PER_BATCH)
             or sum(page.rows.nbytes for page in self._pages) >= BYTES_PER_BATCH
             or self._context.clock.monotonic() - self._opened_at >= SECONDS_PER_BATCH
             or self._context.memory.under_pressure

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,16 +11,17 @@ from typing import Any
 
 from pipedrive_assets.api.pages import ListRequest
 from pipedrive_assets.catalog.spec import EntitySpec, Stream
+from pipedrive_assets.exceptions import ErrorContext
 from pipedrive_assets.state.leases import Lease
 from pipedrive_assets.sync.batcher import Tally
 from pipedrive_assets.sync.context import Progress, SyncContext
 from pipedrive_assets.sync.options import SyncMode, SyncOptions
 from pipedrive_assets.sync.parsing import PageFacts, ParsedPage, PipedriveParsingService
 from pipedrive_assets.warehouse.batch import Position
+from pipedrive_assets.warehouse.intervals import IntervalSet
 
 STALE = timedelta(hours=24)
 """Who asks for everything, or for a window again, wants it as it is now: what an interrupted run read longer
-from pipedrive_assets.warehouse.intervals import IntervalSet
 ago than this is read anew."""
 
 
@@ -40,10 +43,10 @@ class EntityJob:
     tally: Tally = field(default_factory=Tally)
     positions: dict[tuple[str, str], Position] = field(default_factory=dict)
     closed_streams: set[str] = field(default_factory=set)
+    resumed: dict[str, IntervalSet] = field(default_factory=dict)
     lease: Lease | None = None
     remarks: list[str] = field(default_factory=list)
     stopped: str = ""
-    resumed: dict[str, IntervalSet] = field(default_factory=dict)
 
     def parse(self, records: Sequence[Any], facts: PageFacts) -> ParsedPage:
         """Parse one page."""
@@ -94,20 +97,35 @@ class EntityJob:
         position = self.positions.pop((stream.name, query_hash), None)
         if position is None or self.options.limit is not None:
             return None
-        age = self.context.server_time() - position.t0
-        if self.options.mode is not SyncMode.INCREMENTAL and age > STALE:
+        if position.catalog_version != self.catalog_version:
             return None
         if self.options.mode is SyncMode.INCREMENTAL or position.run_id in self.options.resumes:
             return position
         return position if self.context.server_time() - position.t0 <= STALE else None
 
     def after_commit(self) -> None:
-        """Keep the lease, give memory back and remember the peak."""
+        """Keep the lease, remember the peak of memory and give back what is not needed."""
         if self.lease is not None:
             # The heartbeat notices a lost lease only at its next beat.
             self.lease.renew()
-        sample = self.context.memory.after_batch()
-        self.tally.peak_rss_bytes = max(self.tally.peak_rss_bytes, sample.rss_bytes)
+        memory = self.context.memory
+        self.tally.peak_rss_bytes = max(self.tally.peak_rss_bytes, memory.sample().rss_bytes)
+        # DuckDB keeps its buffers between operations, a hundred MB of them; it starts anew in 14 ms.
+        memory.after_batch(give_back=self.context.warehouse.close)
+
+    def require_memory(self, stream: Stream, position: Position | None) -> None:
+        """Between a commit and the next page: end here if memory is critical whatever was tried.
+
+        ``position`` is the one committed last; None where the run keeps none. Errors raised:
+        ``PipedriveMemoryException``, which says how far the job has come.
+        """
+        committed = {"stream": stream.name, "rows": self.tally.fetched, "pages": self.tally.pages}
+        context = ErrorContext(
+            entity=self.spec.name,
+            endpoint=stream.path,
+            details={**committed, "position": None if position is None else _told(position)},
+        )
+        self.context.memory.require_headroom(stream.page_max, context=context)
 
     def report_page(self, stream: Stream) -> None:
         """Tell whoever watches how far the job has come."""
@@ -115,3 +133,13 @@ class EntityJob:
         self.context.on_progress(
             Progress(self.spec.name, stream.name, tally.fetched, tally.pages, tally.tokens)
         )
+
+
+def _told(position: Position) -> dict[str, Any]:
+    """A position for messages: enough to tell two apart, without the cursor itself."""
+    token = json.dumps(position.token, sort_keys=True)
+    return {
+        "last_id": position.last_id,
+        "last_update_time": None if position.last_update_time is None else str(position.last_update_time),
+        "fingerprint": hashlib.sha256(token.encode()).hexdigest()[:12],
+    }

@@ -171,10 +171,13 @@ class ParentScan:
                 self._save(window)
                 raise
             halted = job.should_stop()
-            if halted or self._batcher.due or len(self._read_parents) >= 10 * size:
+            due = self._batcher.due or len(self._read_parents) >= 10 * size
+            if halted or due:
                 self._commit(window, finished=False)
             if halted:
                 return
+            if due and start + size < len(parents):
+                job.require_memory(self._stream, window.stored)
         self._commit(window, finished=True)
         self._last = None
 

@@ -27,6 +27,9 @@ from pipedrive_assets.warehouse.batch import CoverageSpan, Position
 
 logger = logging.getLogger(__name__)
 
+_SCALE = "memory_scale"
+"""Kept with a position beside the page's token: how small batches had become (1: not at all)."""
+
 
 @dataclass(slots=True)
 class _Walk:
@@ -38,7 +41,7 @@ class _Walk:
     rows: int = 0
     pages: int = 0
     resumed: bool = False
-    stored: bool = False
+    committed: Position | None = None
     saw_timeless: bool = False
 
 
@@ -72,7 +75,7 @@ class ListScan:
     # Walking ------------------------------------------------------------------------------------
 
     def _read(self, resume: PageToken | None) -> bool:
-        token = resume
+        token, walk = resume, self._walk
         pages = self._pages(resume)
         while True:
             try:
@@ -81,20 +84,22 @@ class ListScan:
                 # Also when a person or Dagster interrupts: what was fetched has been paid for.
                 self._save(token)
                 raise
-            if self._walk.pages == 0 and page.server_time_known:
+            if walk.pages == 0 and page.server_time_known:
                 # The moment before the request: what is written while it is answered is not proven seen.
-                self._walk.t0 = min(page.server_time, page.requested_at)
+                walk.t0 = min(page.server_time, page.requested_at)
             complete, ended = self._take(page)
-            if self._walk.pages == 1 and more:
+            if walk.pages == 1 and more:
                 self._look_for_rows_without_time(page)
             token = page.next
             finished = complete and (ended or not more)
             halted = not finished and self._job.should_stop()
-            if finished or halted or self._batcher.due:
-                self._commit(token, finished)
-                self._job.after_commit()
+            if not (finished or halted or self._batcher.due):
+                continue
+            self._commit(token, finished)
+            self._job.after_commit()
             if finished or halted:
                 return finished
+            self._job.require_memory(self._scan.stream, walk.committed)
 
     def _pages(self, resume: PageToken | None) -> Iterator[tuple[Page, bool]]:
         """Pages of the list, each with whether more follow; the union of its variants where it has some."""
@@ -174,7 +179,7 @@ class ListScan:
             coverage = self._coverage(walk.t0, finished)
             position = self._position(walk.t0, token, finished)
         self._batcher.commit(coverage, position)
-        walk.stored = walk.stored or position is not None
+        walk.committed = position or walk.committed
 
     def _save(self, token: PageToken | None) -> None:
         """Commit what has been gathered while an error is on its way up; that error is the one to tell."""
@@ -206,12 +211,13 @@ class ListScan:
 
     def _position(self, t0: datetime, token: PageToken | None, finished: bool) -> Position | None:
         walk = self._walk
-        if not self._scan.resumable or (finished and not (walk.stored or walk.resumed)):
+        if not self._scan.resumable or (finished and walk.committed is None):
             return None
+        scale = self._job.context.memory.scale
         return Position(
             stream=self._scan.stream.name,
             query_hash=self._hash,
-            token=None if token is None else asdict(token),
+            token=None if token is None else {**asdict(token), _SCALE: scale},
             last_update_time=walk.newest,
             last_id=walk.last_id,
             t0=t0,
@@ -237,12 +243,15 @@ class ListScan:
             rows=position.rows,
             pages=position.pages,
             resumed=True,
-            stored=True,
+            committed=position,
         )
         log_event(
             logger, "scan_resumed", entity=job.spec.name, stream=self._scan.stream.name, rows=position.rows
         )
-        return PageToken(**position.token)
+        token = dict(position.token)
+        # Where memory was short, a new process must not begin with the pages that filled it.
+        job.context.memory.start_at(float(token.pop(_SCALE, 1.0)))
+        return PageToken(**token)
 
     def _still_tells(self, position: Position) -> bool:
         """Whether a list without times may go on from ``position`` although rows read then may have changed.

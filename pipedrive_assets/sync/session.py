@@ -62,7 +62,7 @@ class Session:
             settings.warehouse,
             lock_timeout=settings.warehouse_lock_timeout,
             # Not more than half of what there is, or DuckDB alone could fill a small container.
-            memory_limit_mb=min(settings.warehouse_memory_limit_mb, max(self.memory.limit_mb // 2, 64)),
+            memory_limit_mb=min(settings.warehouse_memory_limit_mb, max(self.memory.limit_mb // 2, 128)),
             threads=settings.warehouse_threads,
             clock=clock,
         )

@@ -63,6 +63,7 @@ class Warehouse:
     def close(self) -> None:
         """Give back memory and threads; the warehouse can be used again afterwards."""
         self._connector.close()
+        pa.default_memory_pool().release_unused()
 
     @contextmanager
     def together(self, *, read_only: bool = True) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from pipedrive_assets.api.memory_probe import SystemProbe
 from pipedrive_assets.exceptions import (
     PipedriveCircuitOpenException,
     PipedriveException,
+    PipedriveMemoryException,
     PipedriveServerException,
 )
 from pipedrive_assets.sandbox import Sandbox
@@ -136,7 +138,9 @@ def page_sizes(sandbox: Sandbox, session_for: OpenSession, **variables: Any) -> 
     with session_for(sandbox, **{"max_batch_size": 40, "min_batch_size": 15, **variables}) as session:
         session.sync("users", FULL)
         sandbox.log.clear()
-        session.sync("activities", FULL)
+        # A limit that this process cannot keep ends the sync once pages cannot get smaller.
+        with suppress(PipedriveMemoryException):
+            session.sync("activities", FULL)
     return [int(record.params["limit"]) for record in sandbox.log.for_path("/activities")]
 
 
@@ -166,10 +170,53 @@ def test_pages_shrink_to_min_batch_size_above_memory_limit_mb_unless_adaptive_pa
 def test_memory_threshold_is_where_memory_counts_as_short(
     memory_threshold: int, shrinks: bool, sandbox: Sandbox, session_for: OpenSession
 ) -> None:
-    page_sizes(sandbox, session_for)  # what a sync takes for itself is in use from here on
-    limit = SystemProbe().rss_bytes() * 4 // 3 // MIB
-    sizes = page_sizes(sandbox, session_for, memory_limit_mb=limit, memory_threshold=memory_threshold)
-    assert (min(sizes) < 40) is shrinks
+    limit = three_quarters_used(sandbox, session_for)
+    sizes = page_sizes(
+        sandbox,
+        session_for,
+        memory_limit_mb=limit,
+        memory_threshold=memory_threshold,
+        min_batch_size=1,
+        max_batch_size=5,
+    )
+    assert (min(sizes) < 5) is shrinks
+
+
+def three_quarters_used(sandbox: Sandbox, session_for: OpenSession) -> int:
+    """A limit in MB of which this process, with all that a sync takes for itself, uses three quarters."""
+    page_sizes(sandbox, session_for)
+    return SystemProbe().rss_bytes() * 4 // 3 // MIB
+
+
+@pytest.mark.parametrize(("memory_critical_threshold", "ends"), [(60, True), (100, False)])
+def test_memory_critical_threshold_is_where_a_sync_ends_between_two_batches(
+    memory_critical_threshold: int, ends: bool, sandbox: Sandbox, session_for: OpenSession
+) -> None:
+    limit = three_quarters_used(sandbox, session_for)
+    sizes = page_sizes(
+        sandbox,
+        session_for,
+        memory_limit_mb=limit,
+        memory_threshold=50,
+        memory_alert_threshold=55,
+        memory_critical_threshold=memory_critical_threshold,
+        min_batch_size=5,
+        max_batch_size=5,
+    )
+    assert (len(sizes) == 1) is ends
+
+
+@pytest.mark.parametrize(("memory_alert_threshold", "warns"), [(60, True), (95, False)])
+def test_memory_alert_threshold_is_where_a_warning_is_given(
+    memory_alert_threshold: int,
+    warns: bool,
+    sandbox: Sandbox,
+    session_for: OpenSession,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    limit = three_quarters_used(sandbox, session_for)
+    page_sizes(sandbox, session_for, memory_limit_mb=limit, memory_alert_threshold=memory_alert_threshold)
+    assert ("memory_high" in caplog.text) is warns
 
 
 @pytest.mark.parametrize(("force_gc", "collects"), [("true", True), ("false", False)])
