@@ -20,10 +20,7 @@ PLACES = ("first", "middle", "last")
 STATUSES = (408, 429, 500, 501, 502, 503, 504, *range(520, 528))
 
 ENTITIES = (
-    "users",
-    "deal_fields",
     "stages",
-    "organizations",
     "persons",
     "products",
     "deals",
@@ -36,7 +33,7 @@ ENTITIES = (
 )
 """Every kind of paging and of incremental filter, per-parent lists too; parents first."""
 
-_WHOLE_LISTS = r"/(tasks|stages|dealFields)$"
+_WHOLE_LISTS = r"/(tasks|stages)$"
 """Lists that each sync reads to the end: a wrong value is taken for true until its row is read again."""
 
 _TRANSIENT: dict[str, tuple[dict[str, Any], ...]] = {
@@ -111,7 +108,7 @@ def aim(sandbox: Sandbox, random: Random) -> list[Fault]:
     # Wrong values only fit few lists: whatever fits all must not get in their way there.
     hand.sort(key=lambda fault: fault[0] not in _LIES)
     return [
-        sandbox.faults.add(kind, count=1, probability=random.uniform(0.2, 1.0), **rule)  # type: ignore[arg-type]
+        sandbox.faults.add(kind, count=1, probability=random.uniform(0.5, 1.0), **rule)  # type: ignore[arg-type]
         for kind, rule in hand
     ]
 
@@ -165,7 +162,6 @@ _NAMES = {
     "deals": "title",
     "leads": "title",
     "persons": "name",
-    "organizations": "name",
     "products": "name",
     "activities": "subject",
     "notes": "content",

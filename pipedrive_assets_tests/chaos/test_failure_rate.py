@@ -27,7 +27,7 @@ MOST_FAILURES = 0.01
 def test_fewer_than_one_run_in_a_hundred_fails_at_five_percent_faults(
     environment_for: EnvironmentFor, seed: int
 ) -> None:
-    measure(environment_for, seed, runs=120)
+    measure(environment_for, seed, runs=100)
 
 
 @pytest.mark.soak
