@@ -31,7 +31,7 @@ from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.state.lanes import Lane
 from pipedrive_assets.state.ledger import Allowance, DayState, Refusal, Reservation
 from pipedrive_assets.state.store import StateStore
-from pipedrive_assets.state.window import WINDOW_SECONDS, BurstWindow
+from pipedrive_assets.state.window import WINDOW_SECONDS, BurstWindow, WindowState
 
 _log = get_logger(__name__)
 
@@ -82,7 +82,6 @@ class PipedriveRateLimitManager:
         self._clock = clock
         self._hold_back = hold_back
         self._round_trips = RoundTrips()
-        self._last_compared = 0.0
         self._disagreements = DisagreementLog(settings)
         self._window = store.window(token_key)
         self._search_window = store.window(f"{token_key}:search")
@@ -153,17 +152,17 @@ class PipedriveRateLimitManager:
             if permit.reopens:
                 self._ledger.reopen(seen.daily, server_time=server_time)
             # The headers of a search may speak of its own window: they teach nothing about the general one.
-            strangers = 0 if permit.search else self._learn_window(seen, permit, arrived_by)
+            others = 0 if permit.search else self._learn_window(seen, permit, arrived_by)
             if self._policy.enabled:
                 for window in self._windows(permit.search):
                     window.postpone(permit.slot_at, arrived_by - self._policy.margin_seconds / 2)
         self._disagreements.note(seen.daily.limit, None if permit.search else seen.window_limit)
-        if strangers:
-            log_event(_log, "burst_window_shared", logging.DEBUG, others=strangers)
+        if others:
+            log_event(_log, "burst_window_shared", logging.DEBUG, others=others)
 
     def penalize(self, seconds: float) -> None:
         """After a burst 429: let nobody with this token send for ``seconds``."""
-        self._window.penalize(seconds)
+        self._window.penalize(seconds, limit=self._limit(self._window.state()))
         log_event(_log, "burst_penalty", logging.WARNING, seconds=seconds)
 
     def budget(self) -> BudgetState:
@@ -241,13 +240,19 @@ class PipedriveRateLimitManager:
         if not self._policy.enabled:
             return True
         margin, slot_at = self._policy.margin_seconds, permit.slot_at
-        limit = state.header_limit or self._policy.burst_limit
-        if not self._window.has_room(slot_at, limit, margin=margin, occupied=self._occupied()):
+        occupied = self._occupied(state)
+        if not self._window.has_room(slot_at, self._limit(state), margin=margin, occupied=occupied):
             return False
         return not permit.search or self._search_window.has_room(slot_at, SEARCH_LIMIT, margin=margin)
 
-    def _occupied(self) -> int:
-        """Requests that left before the window, are not answered, and may therefore arrive within it."""
+    def _limit(self, state: WindowState) -> int:
+        return state.header_limit or self._policy.burst_limit
+
+    def _occupied(self, state: WindowState) -> int:
+        """Places of others, and of requests that left before the window but may arrive within it."""
+        return state.others + self._unanswered()
+
+    def _unanswered(self) -> int:
         now = self._clock.time()
         before_window = now - WINDOW_SECONDS - self._policy.margin_seconds
         return self._ledger.unanswered(after=now - _CONNECTING_SECONDS, until=before_window)
@@ -272,9 +277,9 @@ class PipedriveRateLimitManager:
         if not self._policy.enabled:
             return max(self._clock.time(), state.not_before)
         margin = self._policy.margin_seconds
-        limit = self._pace.slots(state.header_limit or self._policy.burst_limit, self._ledger.account)
+        limit = self._pace.slots(self._limit(state), self._ledger.account)
         slot_at = max(
-            self._window.next_slot(limit, margin=margin, occupied=self._occupied()), state.not_before
+            self._window.next_slot(limit, margin=margin, occupied=self._occupied(state)), state.not_before
         )
         if search:
             slot_at = max(slot_at, self._search_window.next_slot(SEARCH_LIMIT, margin=margin))
@@ -290,17 +295,14 @@ class PipedriveRateLimitManager:
             self._window.learn_limit(seen.window_limit)
         if seen.window_remaining is None or not self._policy.enabled:
             return 0
-        limit = seen.window_limit or self._window.state().header_limit or self._policy.burst_limit
-        if permit.slot_at < self._last_compared:
-            # Overtaken by the answer to a later request: what it tells has been counted already.
-            return 0
-        self._last_compared = permit.slot_at
-        margin = self._policy.margin_seconds
-        return self._window.count_strangers(
-            limit,
+        state = self._window.state()
+        return self._window.note_others(
+            seen.window_limit or self._limit(state),
             seen.window_remaining,
-            after=permit.slot_at - WINDOW_SECONDS - 2 * margin,
-            until=arrived_by + margin,
+            slot_at=permit.slot_at,
+            arrived_by=arrived_by,
+            late=self._policy.margin_seconds / 2,
+            unanswered=self._unanswered(),
         )
 
     def _check_deadline(self, slot_at: float, endpoint: str, deadline: float | None) -> None:

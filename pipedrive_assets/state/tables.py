@@ -91,6 +91,9 @@ windows = Table(
     Column("window_key", String, primary_key=True),
     Column("header_limit", Integer),
     Column("not_before", Double, nullable=False),
+    # Requests per window that others with the same token are expected to send.
+    Column("others", Integer, nullable=False),
+    Column("others_seen_at", Double, nullable=False),
 )
 
 window_slots = Table(

@@ -6,11 +6,15 @@ one look at the slot ``limit`` places back decides.
 The server counts arrivals, and a slot is only when a request leaves. So a slot is moved once it is known that
 its request may have arrived later (:meth:`BurstWindow.postpone`), and who is about to leave looks once more
 whether its window still has room (:meth:`BurstWindow.has_room`). What holds is therefore about arrivals.
+
+Others may use the same token. How many requests of theirs the server counts shows in its answers
+(:meth:`BurstWindow.note_others`). As many are expected of them in the windows to come: who counts only what
+they have sent already fills each window to the brim, and the next request of theirs, or of ours, is refused.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
@@ -27,6 +31,9 @@ LONGEST_WAIT_SECONDS = 300.0
 LONGEST_PAUSE_SECONDS = 3600.0
 """The same for pauses, whose length the server chooses."""
 
+OTHERS_EXPECTED_SECONDS = 10.0
+"""How long others are expected to go on as they did; then half as many, and so on."""
+
 _ROUNDING_SECONDS = 1e-5
 """Slots that are a window apart to the microsecond must not seem to be nearer."""
 
@@ -41,9 +48,9 @@ _latest = (
     .limit(1)
 )
 # Statements are built once: composing one takes SQLAlchemy ten times as long as running it.
-_STATE = select(_windows.c.header_limit, _windows.c.not_before).where(
-    _windows.c.window_key == bindparam("window_key")
-)
+_STATE = select(
+    _windows.c.header_limit, _windows.c.not_before, _windows.c.others, _windows.c.others_seen_at
+).where(_windows.c.window_key == bindparam("window_key"))
 _LATEST = select(
     _latest.scalar_subquery().label("last"),
     _latest.offset(bindparam("places_back")).scalar_subquery().label("full_since"),
@@ -72,10 +79,16 @@ _PRUNE = delete(_slots).where(
 
 @dataclass(frozen=True, slots=True)
 class WindowState:
-    """What the last answers said: the limit in the header (None: never seen), and a pause, if one is on."""
+    """What the last answers said: the limit in the header (None: never seen), and a pause, if one is on.
+
+    ``others`` is how many requests per window others with the same token are expected to send; it was seen at
+    ``others_seen_at``.
+    """
 
     header_limit: int | None = None
     not_before: float = 0.0
+    others: int = 0
+    others_seen_at: float = 0.0
 
 
 class BurstWindow:
@@ -93,9 +106,12 @@ class BurstWindow:
             row = connection.execute(_STATE, {"window_key": self.window_key}).one_or_none()
         if row is None:
             return WindowState()
+        now = self._clock.time()
         # A pause beyond any Retry-After comes from a wall clock that was set back since.
-        stepped = row.not_before > self._clock.time() + LONGEST_PAUSE_SECONDS
-        return WindowState(row.header_limit, 0.0 if stepped else row.not_before)
+        not_before = 0.0 if row.not_before > now + LONGEST_PAUSE_SECONDS else row.not_before
+        # The same age on either side of now, so that a clock that was set back makes them fade as well.
+        halvings = min(30, int(abs(now - row.others_seen_at) / OTHERS_EXPECTED_SECONDS))
+        return WindowState(row.header_limit, not_before, row.others >> halvings, row.others_seen_at)
 
     def next_slot(self, limit: int, *, margin: float, occupied: int = 0) -> float:
         """When a further request may leave: ``limit`` of them per window, widened by ``margin`` seconds.
@@ -150,32 +166,51 @@ class BurstWindow:
                     _POSTPONE, {"of_window": self.window_key, "booked": slot_at, "until": until}
                 )
 
-    def penalize(self, seconds: float) -> None:
-        """Let nobody send for ``seconds`` from now; a longer pause already on stays."""
+    def penalize(self, seconds: float, *, limit: int) -> None:
+        """Let nobody send for ``seconds`` from now; a longer pause already on stays.
+
+        A refusal although the window was kept comes of others: a tenth of ``limit`` more is left to them from
+        then on, up to half of it. Refusals during the pause are of requests that had left before it.
+        """
         with self._database.begin() as connection:
-            state = self.state()
-            until = max(state.not_before, self._clock.time() + seconds)
-            self._store(connection, WindowState(state.header_limit, until))
+            state, now = self.state(), self._clock.time()
+            changed = replace(state, not_before=max(state.not_before, now + seconds))
+            if state.not_before <= now:
+                changed = replace(changed, others=_more(state.others, limit), others_seen_at=now)
+            self._store(connection, changed)
 
     def learn_limit(self, limit: int) -> None:
         """Remember the limit that an answer's header gave; it replaces the plan's."""
         with self._database.begin() as connection:
             state = self.state()
             if state.header_limit != limit:
-                self._store(connection, WindowState(limit, state.not_before))
+                self._store(connection, replace(state, header_limit=limit))
 
-    def count_strangers(self, limit: int, remaining: int, *, after: float, until: float) -> int:
-        """Book slots for requests of others with the same token, told from the ``remaining`` of an answer.
+    def note_others(
+        self, limit: int, remaining: int, *, slot_at: float, arrived_by: float, late: float, unanswered: int
+    ) -> int:
+        """Learn from the ``remaining`` of an answer how many requests of others the server has counted.
 
-        Every request of ours that the server may have counted for it has its slot between ``after`` and
-        ``until``, so a smaller remainder means that somebody else sends too. Returns how many slots it took.
+        The request left at ``slot_at`` and arrived by ``arrived_by``; earlier ones arrived at most ``late``
+        seconds after their slots, but for the ``unanswered``. That there are others is believed only if no
+        request of ours that the server may have counted explains the figure; how many they are is then told
+        from those that it must have counted. A full window hides how many more they would send: half of it is
+        left to them, until it shows what they need. Returns how many are expected if there are others, or 0.
         """
+        counted = limit - remaining
         with self._database.begin() as connection:
-            strangers = min(limit, limit - remaining - self._count(after, until))
-            if strangers > 0:
-                slot_at = min(self._clock.time(), until)
-                connection.execute(_BOOK, [{"window_key": self.window_key, "slot_at": slot_at}] * strangers)
-            return max(0, strangers)
+            may_count = unanswered + self._count(slot_at - WINDOW_SECONDS - late, arrived_by)
+            unexplained = counted - may_count
+            if unexplained <= 0:
+                return 0
+            state = self.state()
+            others = counted - self._count(arrived_by - WINDOW_SECONDS, slot_at)
+            if remaining == 0:
+                others = max(others, limit // 2 if unexplained > 1 else _more(state.others, limit))
+            others = min(limit, others)
+            if others >= state.others:
+                self._store(connection, replace(state, others=others, others_seen_at=self._clock.time()))
+        return others
 
     def _count(self, after: float, until: float) -> int:
         with self._database.read() as connection:
@@ -191,5 +226,12 @@ class BurstWindow:
                 "window_key": self.window_key,
                 "header_limit": state.header_limit,
                 "not_before": state.not_before,
+                "others": state.others,
+                "others_seen_at": state.others_seen_at,
             },
         )
+
+
+def _more(others: int, limit: int) -> int:
+    """A tenth of the window more for others, as long as that leaves us half of it."""
+    return max(others, min(limit // 2, others + max(1, limit // 10)))

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -23,6 +24,7 @@ from pipedrive_assets.exceptions import PipedriveRateLimitException
 from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.state.lanes import Lane
 from pipedrive_assets.state.store import StateStore
+from pipedrive_assets.state.window import OTHERS_EXPECTED_SECONDS
 from pipedrive_assets_tests.clocks import ManualClock
 
 DEALS = "v2:/deals"
@@ -205,6 +207,90 @@ def test_an_answer_that_was_overtaken_counts_nobody_twice(manager_for: Build, cl
     assert clock.slept == []
     acquire(manager, 1)
     assert clock.slept
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+def test_others_are_expected_for_a_while_and_then_less_and_less(
+    manager_for: Build, store: StateStore, clock: ManualClock, direction: int
+) -> None:
+    # Backwards: the clock of this machine may be set back.
+    send(manager_for(), 1, x_ratelimit_limit="20", x_ratelimit_remaining="3")
+    expected = []
+    for _ in range(7):
+        expected.append(store.window("k").state().others)
+        clock.advance(direction * OTHERS_EXPECTED_SECONDS)
+    assert expected == [16, 8, 4, 2, 1, 0, 0]
+
+
+def test_a_full_window_that_ours_do_not_explain_leaves_half_to_others(
+    manager_for: Build, clock: ManualClock
+) -> None:
+    manager = manager_for()
+    for _ in range(17):
+        send(manager, 1, x_ratelimit_limit="20")
+    send(manager, 1, x_ratelimit_limit="20", x_ratelimit_remaining="0")
+    clock.advance(2.5)
+    for _ in range(10):
+        acquire(manager, 1)
+    assert clock.slept == []
+    acquire(manager, 1)
+    assert clock.slept
+
+
+def test_each_round_of_refusals_leaves_a_tenth_more_to_others_up_to_half(
+    manager_for: Build, store: StateStore, clock: ManualClock
+) -> None:
+    manager = manager_for()
+    expected = []
+    for _ in range(7):
+        # Three that were under way together are refused: one round.
+        for _ in range(3):
+            manager.penalize(1)
+        expected.append(store.window("k").state().others)
+        clock.advance(1.5)
+    assert expected == [2, 4, 6, 8, 10, 10, 10]
+
+
+@given(
+    bursts=st.lists(
+        st.tuples(
+            st.floats(0, 2.5),
+            st.lists(st.tuples(st.floats(0, 0.05), st.floats(0, 0.4)), min_size=1, max_size=8),
+            st.randoms(use_true_random=False),
+        ),
+        max_size=25,
+    )
+)
+def test_our_own_requests_are_never_taken_for_those_of_others(
+    bursts: list[tuple[float, list[tuple[float, float]], Random]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    clock = ManualClock(NOON.timestamp())
+    path = tmp_path_factory.mktemp("window") / "state.db"
+    with StateStore.open(f"sqlite:///{path}", clock=clock) as store:
+        manager = PipedriveRateLimitManager(store, PipedriveSettings(), clock=clock, token_key="k")
+        arrivals: list[float] = []
+        for pause, requests, random in bursts:
+            clock.advance(pause)
+            flying = []
+            for way, answering in requests:
+                permit = acquire(manager, 1)
+                arrivals.append(clock.time() + way)
+                flying.append((permit, clock.monotonic(), arrivals[-1], answering))
+            # Answers overtake each other, and each says what the server had counted when it arrived.
+            random.shuffle(flying)
+            clock.advance(0.05)
+            for permit, sent, arrived, answering in flying:
+                clock.advance(answering)
+                counted = sum(arrived - 2.0 < other <= arrived for other in arrivals)
+                assert counted <= 20
+                manager.settle(
+                    permit,
+                    charged=1,
+                    headers={"x-ratelimit-limit": "20", "x-ratelimit-remaining": str(20 - counted)},
+                    trip=Trip(sent, clock.monotonic(), warm=True),
+                )
+            assert store.window("k").state().others == 0
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,10 @@ def upgrade() -> None:
     op.add_column(
         "reservations", sa.Column("entity", sa.String, nullable=False, server_default=sa.text("''"))
     )
+    op.add_column("windows", sa.Column("others", sa.Integer, nullable=False, server_default=sa.text("0")))
+    op.add_column(
+        "windows", sa.Column("others_seen_at", sa.Double, nullable=False, server_default=sa.text("0"))
+    )
     op.create_table(
         "request_minutes",
         sa.Column("account", sa.String, primary_key=True),
