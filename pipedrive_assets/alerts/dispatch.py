@@ -69,7 +69,7 @@ def take_note(
         log_event(
             _log,
             "alert_raised" if each.raised else "alert_over",
-            logging.WARNING if each.raised else logging.INFO,
+            logging.INFO,  # for people there is the log channel
             condition=each.condition,
             severity=each.severity,
             detail=each.detail,

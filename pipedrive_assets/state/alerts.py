@@ -118,12 +118,7 @@ class AlertStore:
                 values = asdict(after)
                 del values["told_at"]
                 self._database.upsert(connection, _alerts, {"account": self._account, **values})
-            connection.execute(
-                delete(_messages).where(
-                    _messages.c.account == self._account,
-                    _messages.c.queued_at < self._clock.time() - KEPT_SECONDS,
-                )
-            )
+            self._prune(connection)
         return tuple(changed)
 
     def states(self) -> tuple[AlertState, ...]:
@@ -246,21 +241,20 @@ class AlertStore:
         return replace(state, told_severity=seen.severity.value)
 
     def _recovered(self, connection: Connection, before: AlertState) -> AlertState:
-        """Tell that it is over where its beginning has arrived or may be arriving; elsewhere tell nothing."""
+        """Tell that it is over wherever the last that was told, or is being told, is its beginning."""
         self._drop_waiting(connection, before.condition)
-        if before.told_severity:
-            told = connection.scalars(
-                select(_messages.c.channel)
-                .where(
-                    _messages.c.account == self._account,
-                    _messages.c.condition == before.condition,
-                    _messages.c.kind == Kind.RAISED.value,
-                    _messages.c.since == before.since,
-                )
-                .distinct()
-            ).all()
-            for channel in sorted(told):
-                self._queue(connection, before, Kind.RECOVERED, channel, "")
+        last = (
+            select(func.max(_messages.c.message_id))
+            .where(_messages.c.account == self._account, _messages.c.condition == before.condition)
+            .group_by(_messages.c.channel)
+        )
+        channels = connection.scalars(
+            select(_messages.c.channel)
+            .where(_messages.c.message_id.in_(last), _messages.c.kind == Kind.RAISED.value)
+            .order_by(_messages.c.channel)
+        ).all()
+        for channel in channels:
+            self._queue(connection, before, Kind.RECOVERED, channel, "")
         return replace(before, raised=False, since=self._clock.time(), told_severity="")
 
     def _told_lately(self, connection: Connection, seen: Observation) -> bool:
@@ -287,6 +281,17 @@ class AlertStore:
                 _messages.c.kind == Kind.RAISED.value,
                 _messages.c.delivered_at.is_(None),
                 _messages.c.claimed_until <= self._clock.time(),
+            )
+        )
+
+    def _prune(self, connection: Connection) -> None:
+        """Drop old messages, except of what is still raised: who heard of its beginning must hear its end."""
+        raised = select(_alerts.c.condition).where(_alerts.c.account == self._account, _alerts.c.raised)
+        connection.execute(
+            delete(_messages).where(
+                _messages.c.account == self._account,
+                _messages.c.queued_at < self._clock.time() - KEPT_SECONDS,
+                _messages.c.condition.not_in(raised),
             )
         )
 

@@ -30,10 +30,13 @@ HOUR = QUIET_SECONDS
 WORST = {Severity.WARNING: 1, Severity.CRITICAL: 2}
 
 
-def observed(severity: Severity | None, clock: ManualClock, occasion: str = "") -> Observation:
+def observed(
+    severity: Severity | None, clock: ManualClock, occasion: str = "", *, since: float | None = None
+) -> Observation:
     """The condition as it is: raised with a severity, or not raised."""
+    began = clock.time() if since is None else since
     return Observation(
-        CONDITION, severity is not None, severity or Severity.WARNING, clock.time(), "five in a row", occasion
+        CONDITION, severity is not None, severity or Severity.WARNING, began, "five in a row", occasion
     )
 
 
@@ -206,6 +209,19 @@ def test_what_was_raised_before_the_company_was_known_goes_on_under_its_name(
         assert [message.kind for message in handed_over(known, "mail")] == [Kind.RECOVERED]
 
 
+def test_what_lasts_for_months_is_told_to_be_over_too(store: AlertStore, clock: ManualClock) -> None:
+    store.observe([observed(Severity.CRITICAL, clock)], ["mail"])
+    handed_over(store, "mail")
+    for _ in range(3):
+        clock.advance(20 * 86_400)
+        store.observe([observed(Severity.CRITICAL, clock)], ["mail"])
+    store.observe([observed(None, clock)], ["mail"])
+    assert [message.kind for message in handed_over(store, "mail")] == [Kind.RECOVERED]
+    clock.advance(40 * 86_400)
+    store.observe([observed(None, clock)], ["mail"])
+    assert store.messages() == ()
+
+
 @dataclass(frozen=True)
 class Step:
     """One minute of some length: how the condition is, who looks, and which channels take messages."""
@@ -214,6 +230,7 @@ class Step:
     severity: Severity | None
     daemon: int
     up: frozenset[str]
+    dated_back: bool = False
 
 
 steps = st.lists(
@@ -223,6 +240,8 @@ steps = st.lists(
         severity=st.sampled_from([None, Severity.WARNING, Severity.CRITICAL]),
         daemon=st.integers(0, 1),
         up=st.frozensets(st.sampled_from(["mail", "slack"])),
+        # Some conditions are dated by their first cause, which may be that of an earlier time they held.
+        dated_back=st.booleans(),
     ),
     max_size=25,
 )
@@ -233,6 +252,7 @@ def test_whatever_happens_people_know_how_it_is_and_are_told_no_more_than_that(
     history: list[Step], last: Severity | None
 ) -> None:
     clock = ManualClock()
+    began = clock.time()
     told: dict[str, list[Message]] = {"mail": [], "slack": []}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as exits:
         url = f"sqlite:///{folder}/state.db"
@@ -241,7 +261,8 @@ def test_whatever_happens_people_know_how_it_is_and_are_told_no_more_than_that(
         for step in [*history, *end]:
             clock.advance(step.seconds)
             store = stores[step.daemon]
-            store.observe([observed(step.severity, clock)], sorted(told))
+            since = began if step.dated_back else None
+            store.observe([observed(step.severity, clock, since=since)], sorted(told))
             for channel in step.up:
                 told[channel] += handed_over(store, channel)
             for channel in sorted(set(told) - step.up):
