@@ -132,6 +132,8 @@ class Session:
         # What was spent before the company was known belongs to the company's budget, and to its figures.
         self._limiter.bind(str(identity.company_id))
         self.stats.bind(str(identity.company_id))
+        # Made before the company was known it would keep its verdict under another name.
+        self.__dict__.pop("health", None)
         return identity
 
     def sync(

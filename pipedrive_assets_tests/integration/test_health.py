@@ -109,6 +109,15 @@ def test_hours_with_traffic_take_no_probe(scene_for: OpenScene) -> None:
         assert len(scene.asked) == 72
 
 
+def test_the_verdict_belongs_to_the_company_once_it_is_known(scene_for: OpenScene) -> None:
+    with scene_for(known=False) as scene:
+        scene.session.health.check()
+        scene.session.identify()
+        scene.session.health.check()
+        kept = scene.session.state.health(scene.session.account_key).state()
+        assert (kept.verdict, scene.session.health.look().window.requests) == (Verdict.HEALTHY, 2)
+
+
 def test_a_verdict_is_good_for_its_time_to_live_and_formed_anew_on_demand(scene_for: OpenScene) -> None:
     with scene_for(known=False, health_cache_ttl=60, health_check_interval=30) as scene:
         health = scene.session.health
