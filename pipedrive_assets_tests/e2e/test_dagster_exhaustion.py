@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from pipedrive_assets.catalog import resolve_entities
 from pipedrive_assets.clock import Clock
-from pipedrive_assets.defs.build import build_defs
+from pipedrive_assets.defs import run_tags
+from pipedrive_assets.defs.build import build_defs, calendar_of
+from pipedrive_assets.defs.entities import entity_key
 from pipedrive_assets.defs.jobs import ENTITY_JOB
 from pipedrive_assets.defs.partitions import KeyRange
 from pipedrive_assets.defs.resources import PipedriveResource, build_resources
 from pipedrive_assets.defs.resume import build_resume_sensors
+from pipedrive_assets.defs.run_tags import range_tags
 from pipedrive_assets.sandbox import Sandbox, SandboxConfig
-from pipedrive_assets_tests.clocks import FollowingClock
+from pipedrive_assets.settings import load_settings
+from pipedrive_assets_tests.clocks import FollowingClock, ShiftedClock
+from pipedrive_assets_tests.e2e.deployment import ENDS_WITHIN_SECONDS, ROOT
 from pipedrive_assets_tests.e2e.world import MakeWorld, World
 from pipedrive_assets_tests.equality import assert_equal_copy
 
 ENTITIES = ("deals", "deal_products", "persons", "notes")
 SMALL = {"min_batch_size": 10, "max_batch_size": 10, "incremental_schedule_enabled": "false", "plan": ""}
+DAY = timedelta(days=1)
 MORNING = datetime.now(UTC).replace(hour=6, minute=0, second=0, microsecond=0) - timedelta(days=3)
 """In the past, so that no time limit of a run, which Dagster counts by the machine's clock, is over."""
+NOON = f"{datetime.now(UTC):%Y-%m-%d}T12:00:00Z"
+MIDNIGHT = MORNING.replace(hour=0) + DAY
 
 
 @pytest.fixture
@@ -102,25 +116,30 @@ def failures(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
     return found
 
 
+def days_of(make_world: MakeWorld, sandbox: Sandbox, **variables: Any) -> Days:
+    months = {"start_date": f"{MORNING - 100 * DAY:%Y-%m}-01"}
+    world = make_world(sandbox, enabled_entities=",".join(ENTITIES), **SMALL, **months, **variables)
+    return Days(world, sandbox)
+
+
 def test_a_sync_of_several_days_tokens_goes_on_each_day_where_it_stopped(
     make_world: MakeWorld, sandbox: Sandbox
 ) -> None:
-    world = make_world(sandbox, enabled_entities=",".join(ENTITIES), **SMALL)
-    days = Days(world, sandbox)
+    days = days_of(make_world, sandbox)
+    world = days.world
     sandbox.limits.set_budget(125)
     result = world.run(ENTITIES, days.everything, mode="full", lane="backfill", source="backfill")
     assert not result.success
-    midnight = MORNING.replace(hour=0) + timedelta(days=1)
     told = failures(result)
-    assert {values["resets_at"] for values in told.values()} == {midnight.timestamp()}
+    assert {values["resets_at"] for values in told.values()} == {MIDNIGHT.timestamp()}
     assert all(values["tokens"] >= 0 for values in told.values())
     tags = tags_of(world, result.run_id)
-    assert tags["pipedrive/resumes_at"] == midnight.isoformat()
+    assert tags["pipedrive/resumes_at"] == MIDNIGHT.isoformat()
     assert tags["pipedrive/paused_entities"].split(",") == list(told)
 
     asked = len(sandbox.log)
     waiting = days.tick()
-    assert isinstance(waiting, dg.SkipReason) and f"{midnight:%Y-%m-%d %H:%M}" in str(waiting.skip_message)
+    assert isinstance(waiting, dg.SkipReason) and f"{MIDNIGHT:%Y-%m-%d %H:%M}" in str(waiting.skip_message)
     assert len(sandbox.log) == asked
 
     chain = [result.run_id]
@@ -146,3 +165,144 @@ def test_a_sync_of_several_days_tokens_goes_on_each_day_where_it_stopped(
         assert set(world.materialized(name)) == set(world.calendar.keys(MORNING))
     with world.warehouse() as warehouse:
         assert_equal_copy(warehouse, {name: sandbox.rows(name) for name in ENTITIES})
+
+
+def test_a_run_that_finds_the_day_spent_asks_nothing_and_waits_as_a_whole(
+    make_world: MakeWorld, sandbox: Sandbox
+) -> None:
+    days = days_of(make_world, sandbox)
+    world = days.world
+    assert world.run(["deals"], days.everything, mode="incremental").success
+    sandbox.limits.set_budget(0)
+    world.run(["persons"], days.everything, mode="incremental")
+    asked = len(sandbox.log)
+    world.enter()
+    result = world.defs.resolve_job_def(ENTITY_JOB).execute_in_process(
+        instance=world.instance,
+        asset_selection=[entity_key(name) for name in ("account", "deals", "persons")],
+        tags={**range_tags(days.everything), "pipedrive/mode": "incremental"},
+        raise_on_error=False,
+    )
+    assert len(sandbox.log) == asked
+    assert list(failures(result)) == ["account"]
+    assert failures(result)["account"]["resets_at"] == MIDNIGHT.timestamp()
+    assert tags_of(world, result.run_id)["pipedrive/paused_entities"] == "account"
+    sandbox.limits.set_budget(10_000)
+    days.next_day()
+    (request,) = requested(days.tick())
+    assert names(request) == ["account", "persons", "deals"]
+    assert days.start(request).success
+
+
+def test_an_entity_that_failed_for_another_reason_is_not_resumed_nor_what_hangs_below_it(
+    make_world: MakeWorld, sandbox: Sandbox
+) -> None:
+    days = days_of(make_world, sandbox)
+    sandbox.faults.add("status", path="/deals$", status=422)
+    sandbox.limits.set_budget(35)
+    result = days.world.run(ENTITIES, days.everything, mode="full")
+    assert "paused" not in failures(result)["deals"]
+    assert failures(result)["persons"]["paused"] is True
+    days.next_day()
+    (request,) = requested(days.tick())
+    assert names(request) == ["persons", "notes"]
+
+
+def test_a_run_that_ran_out_of_time_is_not_the_resume_sensors_business(
+    make_world: MakeWorld, sandbox: Sandbox
+) -> None:
+    days = days_of(make_world, sandbox)
+    world = days.world
+    result = world.defs.resolve_job_def(ENTITY_JOB).execute_in_process(
+        instance=world.instance,
+        asset_selection=[entity_key("persons")],
+        # The sandbox's clock goes days behind Dagster's, by which the limit is counted.
+        tags={**range_tags(days.everything), run_tags.MAX_RUNTIME: str(-10 * DAY.total_seconds())},
+        raise_on_error=False,
+    )
+    assert failures(result)["persons"]["status"] == "partial"
+    days.next_day()
+    assert "no run is paused" in str(days.tick())
+
+
+def test_a_run_started_by_hand_while_pipedrive_is_down_says_when_the_next_try_is(
+    make_world: MakeWorld, sandbox: Sandbox
+) -> None:
+    days = days_of(make_world, sandbox, circuit_breaker_threshold=1, max_retry_attempts=0)
+    sandbox.faults.add("status", path="/persons", status=500)
+    assert not days.world.run(["persons"], days.everything).success
+    asked = len(sandbox.log)
+    result = days.world.run(["deals"], days.everything)
+    assert len(sandbox.log) == asked
+    next_try = failures(result)["deals"]["next_try_at"]
+    assert 0 < next_try - sandbox.clock.time() <= 300
+
+
+def test_a_run_killed_after_it_was_paused_is_resumed_with_what_it_never_came_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Sandbox.start(SandboxConfig(scale="tiny", seed=7, daily_budget=200, now=NOON)) as sandbox:
+        # What is left is enough for the account (2) and the stages (5), not for a page of activities (10).
+        sandbox.limits.spent[sandbox.clock.day()] = 191
+        env = {
+            "DAGSTER_HOME": str(tmp_path),
+            "PIPEDRIVE_TOKEN": sandbox.token,
+            "PIPEDRIVE_BASE_URL": sandbox.url,
+            "PIPEDRIVE_START_DATE": f"{datetime.now(UTC):%Y-%m}-01",
+            "PIPEDRIVE_ENABLED_ENTITIES": "activities,stages,users",
+        }
+        for key, value in env.items():
+            monkeypatch.setenv(key, value)
+        stuck, killed = threading.Event(), threading.Event()
+
+        def stick(version: str, path: str, params: dict[str, str]) -> None:
+            if path.endswith("/stages"):
+                stuck.set()
+                killed.wait(ENDS_WITHIN_SECONDS)
+
+        sandbox.account.hook_before_page(stick)
+        worker = subprocess.Popen(
+            [sys.executable, "-c", _WORKER],
+            env={**os.environ, **env, "PYTHONPATH": str(ROOT)},
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            assert stuck.wait(ENDS_WITHIN_SECONDS)
+        finally:
+            worker.kill()
+            worker.wait()
+            killed.set()
+    settings = load_settings(env)
+    with dg.DagsterInstance.get() as instance:
+        (run,) = instance.get_runs()
+        assert run.tags["pipedrive/paused_entities"] == "activities"
+        # What run monitoring does when it finds the worker gone.
+        instance.report_run_failed(run)
+        enabled = resolve_entities(settings.enabled_entities)
+        job = build_defs(settings).resolve_job_def(ENTITY_JOB)
+        clock = ShiftedClock(DAY.total_seconds())
+        (sensor,) = build_resume_sensors(settings, calendar_of(settings), enabled, [job], clock)
+        answer: Any = sensor(dg.build_sensor_context(instance=instance))
+        (request,) = requested(answer)
+    assert request.tags["pipedrive/resumes"] == run.run_id
+    assert names(request) == ["users", "stages", "activities"]
+
+
+_WORKER = """
+from datetime import UTC, datetime
+import dagster as dg
+from pipedrive_assets.definitions import defs
+with dg.DagsterInstance.get() as instance:
+    defs.resolve_job_def("sync_pipedrive_entity").execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey(["pipedrive", name]) for name in ("activities", "stages", "users")],
+        tags={
+            "dagster/asset_partition_range_start": f"{datetime.now(UTC):%Y-%m}",
+            "dagster/asset_partition_range_end": f"{datetime.now(UTC):%Y-%m}",
+            "pipedrive/mode": "full",
+        },
+        raise_on_error=False,
+    )
+"""
