@@ -90,6 +90,11 @@ class PipedriveException(Exception):
         """What a person can do about it, one sentence; empty where nothing helps but trying again."""
         return ""
 
+    @property
+    def explained(self) -> str:
+        """The message, and after it the advice as a sentence of its own."""
+        return f"{self.message.rstrip('.')}. {self.advice}" if self.advice else self.message
+
     def with_context(self, **facts: Any) -> Self:
         """Fill in fields of the context that are not known yet, and return the exception itself."""
         self.context = self.context.filled(**facts)

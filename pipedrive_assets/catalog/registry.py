@@ -106,7 +106,7 @@ def resolve_entities(text: str) -> tuple[str, ...]:
         elif name in CATALOG:
             chosen = {name}
         else:
-            problems.append(_unknown(name))
+            problems.append(f"PIPEDRIVE_ENABLED_ENTITIES: {_unknown(name)}")
             continue
         selected = selected - chosen if item.startswith("-") else selected | chosen
     if problems:

@@ -87,10 +87,7 @@ def main(ctx: click.Context, verbose: bool) -> None:
 
 def describe(error: PipedriveException) -> list[str]:
     """The error as lines for people: what happened, and on the last line what to do about it."""
-    lines = str(error).splitlines() or [type(error).__name__]
-    if error.advice:
-        lines[-1] = f"{lines[-1].rstrip('.')}. {error.advice}"
-    return lines
+    return error.explained.splitlines() or [type(error).__name__]
 
 
 def _fail(ctx: click.Context, error: PipedriveException) -> NoReturn:

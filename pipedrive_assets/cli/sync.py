@@ -226,7 +226,7 @@ def _report(
             }
         )
     for name, error in errors.items():
-        click.echo(f"Error: {name}: {error}{f' {error.advice}' if error.advice else ''}", err=True)
+        click.echo(f"Error: {name}: {error.explained}", err=True)
     if stopped:
         click.echo(
             f"Error: stopped early at {', '.join(stopped)}; progress is kept, run the command again to go on",

@@ -33,8 +33,7 @@ def as_failure(error: PipedriveException) -> dg.Failure:
             metadata[name] = dg.MetadataValue.timestamp(moment)
     if error.retry_after is not None:
         metadata["retry_after_seconds"] = dg.MetadataValue.float(float(error.retry_after))
-    text = " ".join(part for part in (str(error), error.advice) if part)
-    return dg.Failure(text, metadata=metadata, allow_retries=error.retryable)
+    return dg.Failure(error.explained, metadata=metadata, allow_retries=error.retryable)
 
 
 def retry_policy(settings: PipedriveSettings) -> dg.RetryPolicy:

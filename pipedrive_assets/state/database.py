@@ -22,6 +22,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from pipedrive_assets.exceptions import PipedriveStateException
+from pipedrive_assets.state.sqlite_errors import is_busy, meaning
 
 BUSY_TIMEOUT_SECONDS = 60.0
 READ_ONLY = "pipedrive_read_only"
@@ -82,7 +83,8 @@ class Database:
             lock.acquire()
         except OSError as error:
             raise PipedriveStateException(
-                f"the state store at {self.place} cannot be locked: {error}"
+                f"the state store at {self.place} cannot be locked ({error.strerror or error}); set"
+                " PIPEDRIVE_STATE_URL (or DAGSTER_HOME) to a file in a writable folder"
             ) from error
         try:
             yield
@@ -104,6 +106,13 @@ class Database:
         """
         connection.execute(_upsert(table, tuple(values), add, keep), dict(values))
 
+    def use_write_ahead_log(self) -> None:
+        """Let readers go on beside a writer; a property of the file, kept by it."""
+        with self._reported(), self._engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert driver is not None  # noqa: S101 - for the type checker
+            driver.execute("PRAGMA journal_mode = WAL").close()
+
     def close(self) -> None:
         """Close every connection of this process."""
         self._engine.dispose(close=os.getpid() == self._pid)
@@ -114,7 +123,9 @@ class Database:
             yield
         except SQLAlchemyError as error:
             cause = getattr(error, "orig", None) or error
-            raise PipedriveStateException(f"the state store at {self.place} failed: {cause}") from error
+            raise PipedriveStateException(
+                f"the state store at {self.place} {meaning(cause)} ({cause})", retryable=is_busy(cause)
+            ) from error
 
     def _after_fork(self) -> None:
         """A child must neither use its parent's connections nor wait for a lock that nobody here holds."""
@@ -163,7 +174,8 @@ def _sqlite_engine(url: URL) -> Engine:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PipedriveStateException(
-            f"the folder of the state store, {folder}, cannot be made: {error}"
+            f"the folder of the state store, {folder}, cannot be made ({error.strerror or error}); set"
+            " PIPEDRIVE_STATE_URL (or DAGSTER_HOME) to a file in a writable folder"
         ) from error
     # No bound on connections: writers queue on a lock already, and a second queue would only add timeouts.
     engine = create_engine(
@@ -179,7 +191,6 @@ def _sqlite_engine(url: URL) -> Engine:
         connection.isolation_level = None
         cursor = connection.cursor()
         try:
-            cursor.execute("PRAGMA journal_mode = WAL")
             # In WAL mode this survives a killed process; only a power cut may lose the last commits.
             cursor.execute("PRAGMA synchronous = NORMAL")
         finally:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, column, inspect, select, table
 
 from pipedrive_assets.exceptions import PipedriveStateException
 from pipedrive_assets.state.database import Database
+from pipedrive_assets.state.tables import metadata
 
 VERSION_TABLE = "pipedrive_state_version"
 """Not Alembic's default name, so that a store may share a database with Dagster, which uses that one."""
@@ -27,14 +28,22 @@ def migrate(database: Database) -> None:
     with database.creation_lock():
         with database.read() as connection:
             found = stored_revision(connection)
-        if found == REVISIONS[-1]:
-            return
+            strange = [] if found else _tables_of_others(connection)
         if found is not None and found not in REVISIONS:
             raise PipedriveStateException(
                 f"the state store at {database.place} was written by a newer version of pipedrive-assets "
                 f"(schema {found}, this one knows up to {REVISIONS[-1]}): upgrade pipedrive-assets, or point "
                 "PIPEDRIVE_STATE_URL at another place"
             )
+        if strange:
+            raise PipedriveStateException(
+                f"the database at {database.place} has tables of another program that are called like ours "
+                f"({', '.join(strange)}); nothing was changed. Point PIPEDRIVE_STATE_URL at another file"
+            )
+        # Not before: what is refused is left as it was, to the byte.
+        database.use_write_ahead_log()
+        if found == REVISIONS[-1]:
+            return
         with database.begin() as connection:
             _upgrade(connection)
 
@@ -45,6 +54,10 @@ def stored_revision(connection: Connection) -> str | None:
         return None
     version: str | None = connection.scalar(select(table(VERSION_TABLE, column("version_num")).c.version_num))
     return version
+
+
+def _tables_of_others(connection: Connection) -> list[str]:
+    return sorted(set(inspect(connection).get_table_names()) & set(metadata.tables))
 
 
 def _upgrade(connection: Connection) -> None:

@@ -107,9 +107,8 @@ def _paused(
     before: Mapping[str, IntervalSet],
 ) -> SyncResult:
     """The end of a sync for whose next page there are no tokens left; the scans have kept what they had."""
-    reason = f"{error}. {error.advice}"
     resumes_at = error.resets_at or _next_midnight(job.context)
-    result = result_of(job, SyncStatus.PAUSED, reason, started_at, before, resumes_at=resumes_at)
+    result = result_of(job, SyncStatus.PAUSED, error.explained, started_at, before, resumes_at=resumes_at)
     finish(job, result)
     return result
 

@@ -24,6 +24,7 @@ import psutil
 from pipedrive_assets.clock import Clock
 from pipedrive_assets.exceptions import PipedriveWarehouseException
 from pipedrive_assets.logs import get_logger, log_event
+from pipedrive_assets.warehouse.duckdb_errors import in_one_line, is_busy, meaning
 from pipedrive_assets.warehouse.names import CATALOG_ALIAS, literal
 
 Result = TypeVar("Result")
@@ -33,10 +34,6 @@ _POLL_SECONDS = 0.02
 _CONFLICT_ATTEMPTS = 6
 _SCHEME = re.compile(r"^[a-z][a-z0-9]+:", re.IGNORECASE)
 _HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
-# DuckDB raises one IOException class for all of these, so its wording is all there is to tell them apart.
-_BUSY = ("could not set lock", "unique file handle conflict", "used by another process")
-_DAMAGED = ("not a valid duckdb database", "corrupt", "checksum", "failure while replaying wal")
-_NEWER = ("version number", "newer duckdb", "newer version of duckdb")
 
 
 class Connector:
@@ -85,7 +82,7 @@ class Connector:
                 try:
                     yield connection
                 except duckdb.Error as error:
-                    raise PipedriveWarehouseException(f"{self.target}: {in_one_line(error)}") from error
+                    raise self._failed(error) from error
                 finally:
                     self._detach(connection)
         finally:
@@ -107,9 +104,8 @@ class Connector:
                 connection.execute(f"ATTACH {literal(self.target)} AS {CATALOG_ALIAS}{mode}")
             except duckdb.Error as error:
                 connection.close()
-                message = str(error).lower()
-                if not any(phrase in message for phrase in _BUSY):
-                    raise self._unusable(error) from error
+                if not is_busy(error):
+                    raise self._failed(error, "cannot be opened") from error
                 held = _HOLDER.search(str(error))
                 who = f"{held['program']} (pid {held['pid']})" if held else in_one_line(error)
                 if self._clock.monotonic() >= deadline:
@@ -132,9 +128,7 @@ class Connector:
             # file would only be in the way of the next operation.
             engine.close()
             self._engine = None
-            raise PipedriveWarehouseException(
-                f"{self.target} could not be closed in order ({in_one_line(error)})"
-            ) from error
+            raise self._failed(error, "could not be closed in order") from error
 
     def _warm_engine(self) -> duckdb.DuckDBPyConnection:
         # DuckDB's threads do not survive a fork: a child process starts its own.
@@ -194,18 +188,13 @@ class Connector:
             retryable=True,
         )
 
-    def _unusable(self, error: duckdb.Error) -> PipedriveWarehouseException:
-        message = str(error).lower()
-        if any(phrase in message for phrase in _NEWER):
-            advice = "was written by a newer DuckDB; upgrade the duckdb package"
-        elif any(phrase in message for phrase in _DAMAGED):
-            advice = (
-                "is damaged or is no DuckDB file; nothing was changed. Restore a backup, "
-                "or set PIPEDRIVE_WAREHOUSE to a new file and sync again"
-            )
-        else:
-            advice = "cannot be opened"
-        return PipedriveWarehouseException(f"{self.target} {advice} ({in_one_line(error)})")
+    def _failed(self, error: duckdb.Error, otherwise: str = "") -> PipedriveWarehouseException:
+        """``error`` with what it means, or ``otherwise`` where that is not known."""
+        said = in_one_line(error)
+        told = meaning(error) or otherwise
+        return PipedriveWarehouseException(
+            f"{self.target} {told} ({said})" if told else f"{self.target}: {said}"
+        )
 
 
 def in_transaction(
@@ -244,8 +233,3 @@ def _holder_of(path: Path) -> str:
         except psutil.Error:
             continue
     return "another process"
-
-
-def in_one_line(error: duckdb.Error) -> str:
-    """DuckDB's message without the excerpt of the statement that it ends with."""
-    return " ".join(str(error).split("\nLINE ", 1)[0].split())

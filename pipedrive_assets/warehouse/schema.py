@@ -92,7 +92,7 @@ def version_of(connection: duckdb.DuckDBPyConnection, target: str) -> int:
     """Version of the attached warehouse, 0 for one that is empty; a newer one is refused."""
     try:
         row = connection.execute(f"SELECT max(version) FROM {meta_table('version')}").fetchone()
-    except duckdb.CatalogException:
+    except (duckdb.CatalogException, duckdb.BinderException):
         return 0
     version = int(row[0] or 0) if row else 0
     if version > VERSION:
@@ -101,6 +101,29 @@ def version_of(connection: duckdb.DuckDBPyConnection, target: str) -> int:
             f"{VERSION}); upgrade the package. Nothing was changed"
         )
     return version
+
+
+def refuse_strangers(connection: duckdb.DuckDBPyConnection, target: str) -> None:
+    """Raise ``PipedriveWarehouseException`` if a database that is no warehouse has tables in our schemas.
+
+    Tables of a user's own in other schemas are welcome. But another loader may call its schema `pipedrive`
+    too, and its tables would be taken for ours and altered.
+    """
+    found = connection.execute(
+        """
+        SELECT table_schema || '.' || table_name
+        FROM information_schema.tables
+        WHERE table_catalog = ? AND table_schema IN (?, ?)
+        ORDER BY ALL
+        """,
+        [CATALOG_ALIAS, META_SCHEMA, DATA_SCHEMA],
+    ).fetchall()
+    if found:
+        few = ", ".join(name for (name,) in found[:3])
+        raise PipedriveWarehouseException(
+            f"{target} has tables that another program made where ours would be ({few}"
+            f"{' …' if len(found) > 3 else ''}); nothing was changed. Set PIPEDRIVE_WAREHOUSE to another file"
+        )
 
 
 def migrate(connection: duckdb.DuckDBPyConnection, version: int, now: datetime) -> None:

@@ -273,6 +273,7 @@ class Warehouse:
         if not self._connector.exists():
             raise PipedriveWarehouseException(f"no warehouse at {self.target} yet; sync something first")
         with self._open(read_only=True) as connection:
+            self._version(connection)
             return reader.query(connection, sql, parameters)
 
     # -- how -------------------------------------------------------------------------------------------
@@ -294,9 +295,16 @@ class Warehouse:
         with self._connector.open(read_only=read_only) as connection:
             yield connection
 
+    def _version(self, connection: duckdb.DuckDBPyConnection) -> int:
+        """Version of the warehouse, 0 for one that is empty; what is newer, or no warehouse, is refused."""
+        version = schema.version_of(connection, self.target)
+        if version == 0:
+            schema.refuse_strangers(connection, self.target)
+        return version
+
     def _write(self, work: Callable[[duckdb.DuckDBPyConnection], Result]) -> Result:
         with self._open(read_only=False) as connection:
-            version = schema.version_of(connection, self.target)
+            version = self._version(connection)
             if version == 0:  # new, or somebody removed the file meanwhile
                 self._ensured.clear()
 
@@ -310,7 +318,7 @@ class Warehouse:
         if not self._connector.exists():
             return nothing
         with self._open(read_only=True) as connection:
-            if schema.version_of(connection, self.target) == 0:
+            if self._version(connection) == 0:
                 return nothing
             return work(connection)
 

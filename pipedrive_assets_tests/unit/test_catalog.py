@@ -274,8 +274,8 @@ def test_every_unknown_name_is_reported_at_once() -> None:
     with pytest.raises(PipedriveConfigException) as caught:
         resolve_entities("default,+deal_follower,-gaols,xyzzy")
     assert caught.value.problems == (
-        "Pipedrive has no entity 'deal_follower'; "
+        "PIPEDRIVE_ENABLED_ENTITIES: Pipedrive has no entity 'deal_follower'; "
         "did you mean deal_followers, person_followers, product_followers?",
-        "Pipedrive has no entity 'gaols'; did you mean goals, roles, deals?",
-        "Pipedrive has no entity 'xyzzy'",
+        "PIPEDRIVE_ENABLED_ENTITIES: Pipedrive has no entity 'gaols'; did you mean goals, roles, deals?",
+        "PIPEDRIVE_ENABLED_ENTITIES: Pipedrive has no entity 'xyzzy'",
     )
