@@ -302,6 +302,8 @@ with dg.DagsterInstance.get() as instance:
             "dagster/asset_partition_range_start": f"{datetime.now(UTC):%Y-%m}",
             "dagster/asset_partition_range_end": f"{datetime.now(UTC):%Y-%m}",
             "pipedrive/mode": "full",
+            # Leaves nothing to others, at whatever time of the day.
+            "pipedrive/lane": "push",
         },
         raise_on_error=False,
     )

@@ -65,6 +65,42 @@ def test_a_first_sync_of_five_days_tokens_pays_each_page_once(
         assert_equal_copy(session.warehouse, {name: sandbox.rows(name) for name in ENTITIES})
 
 
+@pytest.mark.parametrize(
+    ("entity", "budget"),
+    [("tasks", 25), ("call_logs", 50), ("deals", 125), ("notes", 70), ("deal_followers", 90)],
+    ids=["by cursor, without times", "by offset, without times", "two lists", "by id", "below parents"],
+)
+@pytest.mark.parametrize("mode", [SyncMode.INCREMENTAL, SyncMode.FULL])
+def test_a_list_dearer_than_a_days_tokens_comes_to_its_end(
+    sandbox: Sandbox, settings_for: SettingsFor, entity: str, budget: int, mode: SyncMode
+) -> None:
+    clock = FollowingClock(sandbox.clock)
+    if entity == "deal_followers":
+        with open_session(settings_for(sandbox, **SMALL), clock=clock) as session:
+            session.sync("deals", SyncOptions(mode=SyncMode.FULL))
+        sandbox.clock.set(next_morning(sandbox))
+        sandbox.log.clear()
+    sandbox.limits.set_budget(budget)
+    runs: list[str] = []
+    statuses: list[SyncStatus] = []
+    while SyncStatus.COMPLETE not in statuses and len(runs) < 12:
+        run_id = f"day-{len(runs) + 1}"
+        # The most urgent lane has all of the budget.
+        options = SyncOptions(mode=mode, lane=Lane.PUSH, resumes=tuple(runs))
+        with open_session(settings_for(sandbox, **SMALL), run_id=run_id, clock=clock) as session:
+            statuses.append(session.sync(entity, options).status)
+            recorded = session.warehouse.runs(1)[0]
+            assert (recorded["run_id"], recorded["status"]) == (run_id, statuses[-1])
+        runs.append(run_id)
+        sandbox.clock.set(next_morning(sandbox))
+    assert len(runs) > 1
+    assert set(statuses[:-1]) == {SyncStatus.PAUSED}
+    assert refused(sandbox) == 0
+    assert repeated_pages(sandbox) == []
+    with open_session(settings_for(sandbox, **SMALL), clock=clock) as session:
+        assert_equal_copy(session.warehouse, {entity: sandbox.rows(entity)})
+
+
 def assert_silent_until_the_reset(
     sandbox: Sandbox, session: Session, left: Sequence[str], options: SyncOptions
 ) -> None:
