@@ -98,8 +98,6 @@ def test_four_processes_of_eight_threads_keep_budget_and_window_though_one_is_ki
             "PIPEDRIVE_PLAN": "growth",
             "PIPEDRIVE_DAILY_TOKEN_BUDGET": str(budget),
             "PIPEDRIVE_LANE_RESERVES": '{"push": 70}',
-            # Thirty-two threads and the server itself on two cores: a request may be long on its way.
-            "PIPEDRIVE_BURST_MARGIN_MS": "500",
         }
         settings = load_settings(environment)
         with open_session(settings) as session:
