@@ -98,21 +98,24 @@ class PipedriveSettings(
 
     @model_validator(mode="after")
     def _fit_together(self) -> PipedriveSettings:
+        problems = []
         if self.min_batch_size > self.max_batch_size:
-            raise ValueError(
+            problems.append(
                 f"{PREFIX}MIN_BATCH_SIZE={self.min_batch_size}: must not be above"
                 f" {PREFIX}MAX_BATCH_SIZE={self.max_batch_size}"
             )
         if self.memory_alert_threshold > self.memory_critical_threshold:
-            raise ValueError(
+            problems.append(
                 f"{PREFIX}MEMORY_ALERT_THRESHOLD={self.memory_alert_threshold}: must not be above"
                 f" {PREFIX}MEMORY_CRITICAL_THRESHOLD={self.memory_critical_threshold} (percent)"
             )
         if self.request_deadline < self.request_timeout:
-            raise ValueError(
+            problems.append(
                 f"{PREFIX}REQUEST_DEADLINE={self.request_deadline:g}: must not be below"
                 f" {PREFIX}REQUEST_TIMEOUT={self.request_timeout:g} (seconds)"
             )
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
     @property

@@ -166,7 +166,13 @@ class Storage(BaseModel):
     warehouse_lock_timeout: float = setting(
         60, "Longest wait for another process that holds the warehouse.", unit="seconds", ge=0, le=3600
     )
-    warehouse_memory_limit_mb: int = setting(512, "Memory DuckDB may use.", unit="MB", ge=64, le=1_048_576)
+    warehouse_memory_limit_mb: int = setting(
+        512,
+        "Memory DuckDB may use; in a sync no more than half of the memory limit.",
+        unit="MB",
+        ge=128,
+        le=1_048_576,
+    )
     warehouse_threads: int = setting(2, "Threads DuckDB may use.", ge=1, le=256)
     state_url: str = setting(
         "",
@@ -281,9 +287,11 @@ class Errors(BaseModel):
 class Memory(BaseModel):
     """Memory: page sizes that adapt."""
 
-    adaptive_pagination: bool = setting(True, "Ask for smaller pages while memory is short.")
+    adaptive_pagination: bool = setting(
+        True, "Gather less, and ask for smaller pages, while memory is short."
+    )
     memory_threshold: int = setting(
-        80, "Share of the memory limit above which pages shrink.", unit="percent", ge=50, le=95
+        80, "Share of the memory limit above which batches, then pages shrink.", unit="percent", ge=50, le=95
     )
     memory_alert_threshold: int = setting(
         85,
@@ -294,7 +302,7 @@ class Memory(BaseModel):
     )
     memory_critical_threshold: int = setting(
         95,
-        "Share of the memory limit above which a sync whose pages are at their smallest stops, progress kept.",
+        "Share of the memory limit above which a sync that cannot ask for less stops, progress kept.",
         unit="percent",
         ge=50,
         le=100,
@@ -309,7 +317,11 @@ class Memory(BaseModel):
     )
     force_gc: bool = setting(True, "Collect garbage after each batch.")
     memory_limit_mb: int | None = setting(
-        None, "Memory limit of this process. Not set: the container's, else the machine's.", unit="MB", ge=64
+        None,
+        "Memory limit of this process; below 300 a sync is slow. Not set: the container's, for all its"
+        " processes together, else the machine's.",
+        unit="MB",
+        ge=64,
     )
 
 

@@ -55,8 +55,8 @@ def problem_lines(
         name = str(problem["loc"][0]) if problem["loc"] else ""
         said = problem["msg"].removeprefix("Value error, ")
         if name not in model.model_fields:
-            # A rule about several fields names them itself.
-            lines.setdefault(said, said)
+            # Rules about several fields name them themselves, a line each.
+            lines.update({line: line for line in said.splitlines()})
             continue
         field = model.model_fields[name]
         variable = PREFIX + name.upper()

@@ -9,11 +9,15 @@ import click
 from pipedrive_assets.api.disagreements import disagreements
 from pipedrive_assets.catalog import CATALOG, resolve_entities
 from pipedrive_assets.cli.output import Output, json_option, shown
-from pipedrive_assets.defs.known_budget import last_limits
+from pipedrive_assets.clock import SystemClock
+from pipedrive_assets.defs.known_budget import last_limits, store_exists
 from pipedrive_assets.defs.pricing import plan_schedules, span
+from pipedrive_assets.exceptions import PipedriveException
 from pipedrive_assets.redaction import redact_value
 from pipedrive_assets.settings import PipedriveSettings, load_settings, variables
 from pipedrive_assets.settings_problems import is_secret
+from pipedrive_assets.state.store import StateStore
+from pipedrive_assets.warehouse.store import Warehouse
 
 
 @click.command()
@@ -26,7 +30,11 @@ def config(output: Output, only_entities: bool) -> None:
     limits = last_limits(settings)
     plan = plan_schedules(settings, header_limit=limits.daily)
     enabled = resolve_entities(settings.enabled_entities)
-    advice = [*plan.warnings, *disagreements(settings, limits.daily, limits.burst)]
+    advice = [
+        *plan.warnings,
+        *disagreements(settings, limits.daily, limits.burst),
+        *unusable_places(settings),
+    ]
     if output.as_json:
         output.emit(
             {
@@ -69,6 +77,30 @@ def config(output: Output, only_entities: bool) -> None:
     )
     for line in advice:
         output.warn(line)
+
+
+def unusable_places(settings: PipedriveSettings) -> list[str]:
+    """What is wrong with the state store and the warehouse, if they exist; neither is created.
+
+    A warehouse that somebody is writing to is in use, not wrong, and is not waited for.
+    """
+    clock = SystemClock()
+    problems: list[str] = []
+    if store_exists(settings.state_url):
+        try:
+            StateStore.open(settings.state_url, clock=clock).close()
+        except PipedriveException as error:
+            problems.append(error.explained)
+    try:
+        warehouse = Warehouse.from_settings(settings, clock, lock_timeout=0)
+        try:
+            warehouse.account()
+        finally:
+            warehouse.close()
+    except PipedriveException as error:
+        if not error.retryable:
+            problems.append(error.explained)
+    return problems
 
 
 def values_shown(settings: PipedriveSettings) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import click
 from pipedrive_assets.cli.output import Output, json_option
 from pipedrive_assets.clock import SystemClock
 from pipedrive_assets.settings import load_settings
+from pipedrive_assets.warehouse.moments import python_values
 from pipedrive_assets.warehouse.store import Warehouse
 
 
@@ -26,19 +27,13 @@ def query(output: Output, sql: str, as_csv: bool) -> None:
     if as_csv and output.as_json:
         raise click.UsageError("--csv and --json exclude each other")
     settings = load_settings()
-    warehouse = Warehouse(
-        settings.warehouse,
-        lock_timeout=settings.warehouse_lock_timeout,
-        memory_limit_mb=settings.warehouse_memory_limit_mb,
-        threads=settings.warehouse_threads,
-        clock=SystemClock(),
-    )
+    warehouse = Warehouse.from_settings(settings, SystemClock())
     try:
         table = warehouse.query(sql)
     finally:
         warehouse.close()
     # By position, not by name: a join may give two columns of one name.
-    columns = [column.to_pylist() for column in table.columns]
+    columns = [python_values(column) for column in table.columns]
     rows = list(zip(*columns, strict=True))
     if output.as_json:
         output.emit({"columns": table.column_names, "rows": rows, "count": len(rows)})

@@ -253,10 +253,15 @@ def _pause_line(paused: SyncResult, untouched: Sequence[str], run_ids: Sequence[
 
 def _chosen(names: Sequence[str]) -> tuple[str, ...]:
     """Known entities among ``names``, parents before children."""
-    try:
-        chosen = {spec(name.strip()).name for name in names}
-    except PipedriveConfigException as error:
-        raise click.BadParameter(str(error), param_hint="--entity") from None
+    chosen: set[str] = set()
+    problems: list[str] = []
+    for name in names:
+        try:
+            chosen.add(spec(name.strip()).name)
+        except PipedriveConfigException as error:
+            problems.append(str(error))
+    if problems:
+        raise click.BadParameter("; ".join(problems), param_hint="--entity")
     return tuple(name for name in CATALOG if name in chosen)
 
 
@@ -273,6 +278,10 @@ def _options(
         raise click.UsageError("--full-data reads everything; it takes no --since and no --until")
     mode = SyncMode.FULL if full_data else SyncMode.WINDOW if window else SyncMode.INCREMENTAL
     now = datetime.fromtimestamp(SystemClock().time(), UTC)
+    if since is not None and since > now:
+        raise click.UsageError(
+            f"--since {since:%Y-%m-%dT%H:%M:%SZ} is in the future: nothing changed since then"
+        )
     try:
         return SyncOptions(
             mode=mode,

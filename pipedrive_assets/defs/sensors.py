@@ -133,10 +133,6 @@ def _entities_of(warehouse: Warehouse, run_ids: Sequence[str], enabled: Collecti
 def _warehouse(settings: PipedriveSettings) -> Warehouse:
     from pipedrive_assets.warehouse.store import Warehouse
 
-    return Warehouse(
-        settings.warehouse,
-        lock_timeout=min(settings.warehouse_lock_timeout, LOCK_TIMEOUT_SECONDS),
-        memory_limit_mb=settings.warehouse_memory_limit_mb,
-        threads=settings.warehouse_threads,
-        clock=SystemClock(),
+    return Warehouse.from_settings(
+        settings, SystemClock(), lock_timeout=min(settings.warehouse_lock_timeout, LOCK_TIMEOUT_SECONDS)
     )

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import overload
+from typing import Any, overload
+
+import numpy
+import pyarrow as pa
 
 from pipedrive_assets.clock import Clock
+
+_INFINITE_DAYS = 2**31 - 1
+_INFINITE_MICROSECONDS = 2**63 - 1
 
 
 @overload
@@ -31,3 +37,33 @@ def from_sql(moment: datetime | None) -> datetime | None:
 def now_sql(clock: Clock) -> datetime:
     """This machine's time as a TIMESTAMP column takes it; for records of our own doing only."""
     return datetime.fromtimestamp(clock.time(), UTC).replace(tzinfo=None)
+
+
+def python_values(column: pa.ChunkedArray[Any]) -> list[Any]:
+    """The column's values; a moment that Python has no year for is a text, as DuckDB writes it."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except OverflowError:
+        values = [_python_value(scalar) for scalar in column]
+    return values
+
+
+def _python_value(scalar: Any) -> Any:
+    try:
+        return scalar.as_py()
+    except OverflowError:
+        kind = scalar.type
+        if pa.types.is_struct(kind):
+            return {name: _python_value(inner) for name, inner in scalar.items()}
+        if pa.types.is_map(kind):
+            return [tuple(_python_value(inner).values()) for inner in scalar.values]
+        if pa.types.is_list(kind):
+            return [_python_value(inner) for inner in scalar.values]
+        return _far_moment(scalar)
+
+
+def _far_moment(scalar: Any) -> str:
+    is_date = pa.types.is_date(scalar.type)
+    if abs(scalar.value) == (_INFINITE_DAYS if is_date else _INFINITE_MICROSECONDS):
+        return "infinity" if scalar.value > 0 else "-infinity"
+    return str(numpy.datetime64(scalar.value, "D" if is_date else scalar.type.unit)).replace("T", " ")

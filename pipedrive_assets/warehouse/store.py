@@ -15,6 +15,7 @@ from pipedrive_assets.catalog.spec import EntitySpec
 from pipedrive_assets.clock import Clock
 from pipedrive_assets.exceptions import PipedriveWarehouseException
 from pipedrive_assets.redaction import redact
+from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.state.account import AccountIdentity
 from pipedrive_assets.warehouse import (
     account,
@@ -54,6 +55,19 @@ class Warehouse:
         self._clock = clock
         self._ensured: set[EntitySpec] = set()
         self._held = threading.local()
+
+    @classmethod
+    def from_settings(
+        cls, settings: PipedriveSettings, clock: Clock, *, lock_timeout: float | None = None
+    ) -> Warehouse:
+        """The warehouse of ``settings``; ``lock_timeout`` in seconds stands in for theirs."""
+        return cls(
+            settings.warehouse,
+            lock_timeout=settings.warehouse_lock_timeout if lock_timeout is None else lock_timeout,
+            memory_limit_mb=settings.warehouse_memory_limit_mb,
+            threads=settings.warehouse_threads,
+            clock=clock,
+        )
 
     @property
     def target(self) -> str:

@@ -179,7 +179,7 @@ def test_warehouse_memory_limit_mb_is_what_a_query_may_use(cli: Cli) -> None:
     assert one_object(cli("query", hungry, "--json", warehouse_memory_limit_mb=2048))["rows"] == [
         [20_000_000]
     ]
-    short = cli("query", hungry, warehouse_memory_limit_mb=64)
+    short = cli("query", hungry, warehouse_memory_limit_mb=128)
     assert short.exit_code == 1
     assert "Out of Memory" in short.stderr
 
