@@ -62,7 +62,7 @@ class Scan:
     def resumable(self) -> bool:
         """Whether a stored position can be continued: the order must be stable under edits."""
         if self.order is Order.AS_LISTED:
-            return self.stream.paging is not Paging.NONE and self.stream.fan is None
+            return self.stream.paging is not Paging.NONE
         return self.order is not Order.NEWEST_FIRST
 
     @property

@@ -29,6 +29,16 @@ logger = logging.getLogger(__name__)
 
 _SCALE = "memory_scale"
 """Kept with a position beside the page's token: how small batches had become (1: not at all)."""
+_VARIANT = "variant"
+"""Kept likewise: the number of the list, where an entity has one for each of several variants."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The page to be read next, of which of the list's variants."""
+
+    token: PageToken
+    variant: int = 0
 
 
 @dataclass(slots=True)
@@ -74,41 +84,44 @@ class ListScan:
 
     # Walking ------------------------------------------------------------------------------------
 
-    def _read(self, resume: PageToken | None) -> bool:
-        token, walk = resume, self._walk
+    def _read(self, resume: _Place | None) -> bool:
+        place, walk = resume, self._walk
         pages = self._pages(resume)
         while True:
             try:
-                page, more = next(pages)
+                page, following = next(pages)
             except BaseException:
                 # Also when a person or Dagster interrupts: what was fetched has been paid for.
-                self._save(token)
+                self._save(place)
                 raise
             if walk.pages == 0 and page.server_time_known:
                 # The moment before the request: what is written while it is answered is not proven seen.
                 walk.t0 = min(page.server_time, page.requested_at)
             complete, ended = self._take(page)
-            if walk.pages == 1 and more:
+            if walk.pages == 1 and following is not None:
                 self._look_for_rows_without_time(page)
-            token = page.next
-            finished = complete and (ended or not more)
+            place = following
+            finished = complete and (ended or place is None)
             halted = not finished and self._job.should_stop()
             if not (finished or halted or self._batcher.due):
                 continue
-            self._commit(token, finished)
+            self._commit(place, finished)
             self._job.after_commit()
             if finished or halted:
                 return finished
             self._job.require_memory(self._scan.stream, walk.committed)
 
-    def _pages(self, resume: PageToken | None) -> Iterator[tuple[Page, bool]]:
-        """Pages of the list, each with whether more follow; the union of its variants where it has some."""
+    def _pages(self, resume: _Place | None) -> Iterator[tuple[Page, _Place | None]]:
+        """Pages of the list, each with the place of the next; the union of its variants where it has some."""
         fan = self._scan.stream.fan
         variants = fan.combinations if isinstance(fan, Variants) else ((),)
-        for number, variant in enumerate(variants, start=1):
-            request = self._request((*self._scan.params, *variant))
-            for page in self._job.context.paginator.pages(request, resume):
-                yield page, page.next is not None or number < len(variants)
+        place = resume or _Place(PageToken())
+        for number in range(place.variant, len(variants)):
+            request = self._request((*self._scan.params, *variants[number]))
+            following = _Place(PageToken(), number + 1) if number + 1 < len(variants) else None
+            token = place.token if number == place.variant else None
+            for page in self._job.context.paginator.pages(request, token):
+                yield page, following if page.next is None else _Place(page.next, number)
 
     def _request(self, params: Sequence[tuple[str, str]]) -> ListRequest:
         return self._job.list_request(self._scan.stream, self._scan.stream.path, dict(params))
@@ -171,20 +184,20 @@ class ListScan:
 
     # Committing ---------------------------------------------------------------------------------
 
-    def _commit(self, token: PageToken | None, finished: bool) -> None:
+    def _commit(self, place: _Place | None, finished: bool) -> None:
         job, walk = self._job, self._walk
         coverage: list[CoverageSpan] = []
         position: Position | None = None
         if walk.t0 is not None and not job.options.dry_run and job.options.limit is None:
             coverage = self._coverage(walk.t0, finished)
-            position = self._position(walk.t0, token, finished)
+            position = self._position(walk.t0, place, finished)
         self._batcher.commit(coverage, position)
         walk.committed = position or walk.committed
 
-    def _save(self, token: PageToken | None) -> None:
+    def _save(self, place: _Place | None) -> None:
         """Commit what has been gathered while an error is on its way up; that error is the one to tell."""
         try:
-            self._commit(token, finished=False)
+            self._commit(place, finished=False)
         except PipedriveException as error:
             log_event(
                 logger, "progress_not_saved", logging.ERROR, entity=self._job.spec.name, error=str(error)
@@ -209,15 +222,18 @@ class ListScan:
             return []
         return [CoverageSpan(scan.stream.name, start, end)]
 
-    def _position(self, t0: datetime, token: PageToken | None, finished: bool) -> Position | None:
+    def _position(self, t0: datetime, place: _Place | None, finished: bool) -> Position | None:
         walk = self._walk
         if not self._scan.resumable or (finished and walk.committed is None):
             return None
-        scale = self._job.context.memory.scale
+        token: dict[str, Any] | None = None
+        if place is not None:
+            besides = {_SCALE: self._job.context.memory.scale, _VARIANT: place.variant}
+            token = asdict(place.token) | besides
         return Position(
             stream=self._scan.stream.name,
             query_hash=self._hash,
-            token=None if token is None else {**asdict(token), _SCALE: scale},
+            token=token,
             last_update_time=walk.newest,
             last_id=walk.last_id,
             t0=t0,
@@ -229,7 +245,7 @@ class ListScan:
 
     # Resuming -----------------------------------------------------------------------------------
 
-    def _load_position(self) -> PageToken | None:
+    def _load_position(self) -> _Place | None:
         job = self._job
         position = job.take_position(self._scan.stream, self._hash) if self._scan.resumable else None
         if position is None or position.token is None:
@@ -251,7 +267,8 @@ class ListScan:
         token = dict(position.token)
         # Where memory was short, a new process must not begin with the pages that filled it.
         job.context.memory.start_at(float(token.pop(_SCALE, 1.0)))
-        return PageToken(**token)
+        variant = int(token.pop(_VARIANT, 0))
+        return _Place(PageToken(**token), variant)
 
     def _still_tells(self, position: Position) -> bool:
         """Whether a list without times may go on from ``position`` although rows read then may have changed.

@@ -67,8 +67,22 @@ def test_a_first_sync_of_five_days_tokens_pays_each_page_once(
 
 @pytest.mark.parametrize(
     ("entity", "budget"),
-    [("tasks", 25), ("call_logs", 50), ("deals", 125), ("notes", 70), ("deal_followers", 90)],
-    ids=["by cursor, without times", "by offset, without times", "two lists", "by id", "below parents"],
+    [
+        ("tasks", 25),
+        ("call_logs", 50),
+        ("deals", 125),
+        ("notes", 70),
+        ("deal_followers", 90),
+        ("mail_threads", 50),
+    ],
+    ids=[
+        "by cursor, without times",
+        "by offset, without times",
+        "two lists",
+        "by id",
+        "below parents",
+        "a list for each folder",
+    ],
 )
 @pytest.mark.parametrize("mode", [SyncMode.INCREMENTAL, SyncMode.FULL])
 def test_a_list_dearer_than_a_days_tokens_comes_to_its_end(
