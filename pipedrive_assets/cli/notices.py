@@ -15,6 +15,7 @@ SENTENCES: Mapping[str, str] = {
     "setting_warning": "Warning: {reason}",
     "waiting_for_lease": "Waiting: {entity} is being synced by {held_by}",
     "warehouse_waited_for": "Waiting: the warehouse {warehouse} is in use by {holder}",
+    "memory_high": "Warning: {used_mb} MB of {limit_mb} MB ({limit_origin} limit) are in use",
     "request_retry": "Retrying {endpoint} in {delay_s} s after {error} (attempt {attempt})",
 }
 

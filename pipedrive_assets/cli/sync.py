@@ -21,6 +21,7 @@ from pipedrive_assets.exceptions import (
     PipedriveCircuitOpenException,
     PipedriveConfigException,
     PipedriveException,
+    PipedriveMemoryException,
     PipedriveRateLimitException,
     PipedriveStateException,
     PipedriveWarehouseException,
@@ -146,6 +147,8 @@ def stops_all(error: PipedriveException) -> bool:
         return error.kind in {"token", "abuse"}
     if isinstance(error, PipedriveRateLimitException):
         return error.kind == "daily"
+    if isinstance(error, PipedriveMemoryException):
+        return not error.retryable
     return isinstance(
         error,
         PipedriveCircuitOpenException
