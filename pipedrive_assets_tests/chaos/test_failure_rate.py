@@ -33,7 +33,7 @@ def test_fewer_than_one_run_in_a_hundred_fails_at_five_percent_faults(
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", seeds([random.SystemRandom().getrandbits(32)]))
 def test_the_failure_rate_over_thousands_of_runs(environment_for: EnvironmentFor, seed: int) -> None:
-    measure(environment_for, seed, runs=3000, page_rows=5)
+    measure(environment_for, seed, runs=2000, page_rows=5)
 
 
 def measure(environment_for: EnvironmentFor, seed: int, *, runs: int, page_rows: int) -> None:
