@@ -161,7 +161,7 @@ class PipedriveMemoryManager:
         can_shrink = self._tried > _ONE_PAGE or size > self._page_at(0.0, page_max)
         if sample.percent <= critical or (can_shrink and self._settings.adaptive_pagination):
             return
-        hopeless = 100 * self._baseline.rss_bytes > critical * self._limit.bytes
+        hopeless = self._limit.group is None and self._baseline.percent > critical
         if hopeless:
             why = f"; this process had {self._baseline.rss_bytes / _MEBIBYTE:.0f} MB before it read anything"
         else:
@@ -185,8 +185,7 @@ class PipedriveMemoryManager:
     def _measured(self) -> MemorySample:
         limit = self._limit
         rss = self._probe.rss_bytes()
-        used = rss if limit.group is None else self._probe.used_bytes(limit)
-        return MemorySample(rss, used, limit.bytes, limit.origin)
+        return MemorySample(rss, self._probe.used_bytes(limit), limit.bytes, limit.origin)
 
     def _tell(self, sample: MemorySample) -> None:
         """Warn once each time that memory rises above the alert threshold, and say when that is over."""

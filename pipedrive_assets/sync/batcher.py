@@ -47,6 +47,7 @@ class Tally:
     samples: list[ErrorSample] = field(default_factory=list)
     spans: list[CoverageSpan] = field(default_factory=list)
     peak_rss_bytes: int = 0
+    peak_memory_percent: float = 0.0
 
     def count_page(self, page: Page) -> None:
         """Add what one page cost."""

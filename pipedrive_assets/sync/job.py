@@ -108,8 +108,10 @@ class EntityJob:
         if self.lease is not None:
             # The heartbeat notices a lost lease only at its next beat.
             self.lease.renew()
-        memory = self.context.memory
-        self.tally.peak_rss_bytes = max(self.tally.peak_rss_bytes, memory.sample().rss_bytes)
+        memory, tally = self.context.memory, self.tally
+        sample = memory.sample()
+        tally.peak_rss_bytes = max(tally.peak_rss_bytes, sample.rss_bytes)
+        tally.peak_memory_percent = max(tally.peak_memory_percent, sample.percent)
         # DuckDB keeps its buffers between operations, a hundred MB of them; it starts anew in 14 ms.
         memory.after_batch(give_back=self.context.warehouse.close)
 

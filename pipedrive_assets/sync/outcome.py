@@ -30,8 +30,6 @@ def remember_outcome(job: EntityJob, result: SyncResult) -> None:
     context = job.context
     if not context.settings.monitoring_enabled:
         return
-    sample = context.memory.sample()
-    peak = max(job.tally.peak_rss_bytes, sample.rss_bytes)
     context.state.outcomes(context.account).record(
         SyncOutcome(
             entity=result.entity,
@@ -46,7 +44,7 @@ def remember_outcome(job: EntityJob, result: SyncResult) -> None:
             requests=result.requests,
             retries=result.retries,
             peak_rss_mb=result.peak_rss_mb,
-            memory_percent=max(sample.percent, 100.0 * peak / sample.limit_bytes),
+            memory_percent=max(context.memory.sample().percent, job.tally.peak_memory_percent),
             error=result.reason if result.status is SyncStatus.FAILED else "",
         )
     )

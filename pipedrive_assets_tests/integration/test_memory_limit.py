@@ -218,7 +218,7 @@ def test_in_a_small_container_a_sync_is_whole_and_never_killed(
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("limit_mb", [512, 400, 320])
+@pytest.mark.parametrize("limit_mb", [512, 320, 256])
 def test_in_a_container_of_any_size_a_hundred_thousand_records_are_whole_and_never_killed(
     limit_mb: int, tmp_path: Path, environment: dict[str, str], container: Callable[[int], Path], child: Child
 ) -> None:
