@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -54,8 +54,10 @@ class Mailbox:
 
 
 @contextmanager
-def mail_server(security: str = "none", *, login: bool = False, host: str = "127.0.0.1") -> Iterator[Mailbox]:
-    """Run a server with no encryption, ``starttls`` or ``tls``.
+def mail_server(
+    security: str = "none", *, login: bool = False, host: str = "127.0.0.1", port: int = 0
+) -> Iterator[Mailbox]:
+    """Run a server with no encryption, ``starttls`` or ``tls``; on some port if none is given.
 
     With ``login`` it asks for a password, which it does over ``starttls`` only.
     """
@@ -65,7 +67,7 @@ def mail_server(security: str = "none", *, login: bool = False, host: str = "127
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(SELF_SIGNED)
     # A port of our own choice: the library's check of its start does not work with port 0.
-    with socket.create_server((host, 0)) as free:
+    with socket.create_server((host, port)) as free:
         port = free.getsockname()[1]
     controller = Controller(
         box,
@@ -110,3 +112,46 @@ def silent_server(*, greeting: bytes = b"") -> Iterator[int]:
             for connection in held:
                 connection.close()
             thread.join(5)
+
+
+@contextmanager
+def dripping_server(first: bytes, drop: bytes, *, every: float) -> Iterator[int]:
+    """A port that says ``first``, and then ``drop`` every so many seconds for as long as anybody listens."""
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def talk() -> None:
+            with suppress(OSError):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.sendall(first)
+                    while not stop.wait(every):
+                        connection.sendall(drop)
+
+        thread = threading.Thread(target=talk, daemon=True)
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            stop.set()
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+
+
+@contextmanager
+def unreachable_addresses(count: int) -> Iterator[tuple[list[str], int]]:
+    """Loopback addresses with one port that take no connection and refuse none; at most 250."""
+    with ExitStack() as exits:
+        port = 0
+        hosts = [f"127.0.0.{number}" for number in range(2, count + 2)]
+        for host in hosts:
+            listening = exits.enter_context(socket.socket())
+            listening.bind((host, port))
+            port = listening.getsockname()[1]
+            listening.listen(0)
+            # The queue of one is full once somebody waits in it; the kernel then drops what comes.
+            for _ in range(3):
+                waiting = exits.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex((host, port))
+        yield hosts, port

@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import logging
 import smtplib
-import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.utils import format_datetime, localtime
-from threading import Event, Timer
 from typing import Protocol
 
 import requests
 
 from pipedrive_assets.alerts.messages import Text
+from pipedrive_assets.alerts.timed_smtp import TimedSMTP
+from pipedrive_assets.api.connections import TimedSession, TimeLeft
+from pipedrive_assets.clock import SystemClock
 from pipedrive_assets.logs import get_logger, log_event
 from pipedrive_assets.redaction import redact
 from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.settings_alerts import mail_receivers, unusable_channels
 
 SEND_SECONDS = 8.0
-"""Longest wait for a connection, for a greeting, and for the rest of a conversation."""
+"""Longest time for one message, from the first connection tried to the last word of the answer."""
 
 _log = get_logger(__name__)
 
@@ -85,14 +86,13 @@ class MailChannel:
     def _server(self) -> Iterator[smtplib.SMTP]:
         settings = self._settings
         security = settings.alert_smtp_security
-        where = (settings.alert_smtp_host, settings.alert_smtp_port or _PORTS[security])
-        if security == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(
-                *where, timeout=self._seconds, context=ssl.create_default_context()
-            )
-        else:
-            server = smtplib.SMTP(*where, timeout=self._seconds)
-        with _ended_after(server, self._seconds):
+        server = TimedSMTP(
+            settings.alert_smtp_host,
+            settings.alert_smtp_port or _PORTS[security],
+            time_left=_ending_in(self._seconds),
+            tls=ssl.create_default_context() if security == "tls" else None,
+        )
+        try:
             if security == "starttls":
                 server.starttls(context=ssl.create_default_context())
             if settings.alert_smtp_username and settings.alert_smtp_password is not None:
@@ -101,6 +101,8 @@ class MailChannel:
             with suppress(smtplib.SMTPException, OSError):
                 # The mail is taken; a server that is rude at parting does not make it untaken.
                 server.quit()
+        finally:
+            server.close()
 
 
 class SlackChannel:
@@ -119,17 +121,22 @@ class SlackChannel:
         """Post it; a redirect is an error, since it would carry the message somewhere else."""
         colour = _SLACK_COLOURS["recovered" if text.recovered else text.severity.value]
         try:
-            with requests.post(
-                self._address.get_secret_value(),
-                json={
-                    "channel": self._channel,
-                    "text": _escaped(text.subject),
-                    "attachments": [{"color": colour, "text": _escaped(text.body), "fallback": text.subject}],
-                },
-                timeout=(self._seconds / 2, self._seconds / 2),
-                allow_redirects=False,
-                stream=True,  # the answer's body is of no interest, and may be endless
-            ) as answer:
+            with (
+                TimedSession(_ending_in(self._seconds)) as session,
+                session.post(
+                    self._address.get_secret_value(),
+                    json={
+                        "channel": self._channel,
+                        "text": _escaped(text.subject),
+                        "attachments": [
+                            {"color": colour, "text": _escaped(text.body), "fallback": text.subject}
+                        ],
+                    },
+                    timeout=(self._seconds / 2, self._seconds / 2),
+                    allow_redirects=False,
+                    stream=True,  # the answer's body is of no interest, and may be endless
+                ) as answer,
+            ):
                 status = answer.status_code
         except requests.RequestException as error:
             raise ChannelError(f"Slack was not reached: {type(error).__name__}") from None
@@ -164,29 +171,11 @@ def channels(settings: PipedriveSettings, logger: logging.Logger) -> tuple[Chann
     return tuple(found)
 
 
-@contextmanager
-def _ended_after(server: smtplib.SMTP, seconds: float) -> Iterator[None]:
-    """Cut the connection after ``seconds``: the library bounds each read, not the whole conversation."""
-    is_cut = Event()
-
-    def cut() -> None:
-        is_cut.set()
-        if server.sock is not None:
-            with suppress(OSError):
-                server.sock.shutdown(socket.SHUT_RDWR)
-
-    timer = Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    except (smtplib.SMTPException, OSError) as error:
-        if is_cut.is_set():
-            raise TimeoutError(f"it was not done within {seconds:g} s") from error
-        raise
-    finally:
-        timer.cancel()
-        server.close()
+def _ending_in(seconds: float) -> TimeLeft:
+    """What is left of ``seconds`` from now; by the machine's clock, since sockets wait by no other."""
+    clock = SystemClock()
+    ends = clock.monotonic() + seconds
+    return lambda: ends - clock.monotonic()
 
 
 def _kind(error: Exception) -> str:

@@ -74,14 +74,14 @@ class _TimedHTTPS(HTTPSConnection):
 
 
 class _TimedResponse(http.client.HTTPResponse):
-    """An answer whose status line, headers and body are read through a :class:`_TimedReader`."""
+    """An answer whose status line, headers and body are read through a :class:`TimedReader`."""
 
     def __init__(self, time_left: TimeLeft, sock: socket.socket, *args: Any, **named: Any) -> None:
         super().__init__(sock, *args, **named)
-        self.fp = io.BufferedReader(_TimedReader(sock, self.fp.detach(), time_left))
+        self.fp = io.BufferedReader(TimedReader(sock, self.fp.detach(), time_left))
 
 
-class _TimedReader(io.RawIOBase):
+class TimedReader(io.RawIOBase):
     """Waits for bytes as long as the socket's timeout says, but not beyond the deadline."""
 
     def __init__(self, sock: socket.socket, raw: io.RawIOBase, time_left: TimeLeft) -> None:

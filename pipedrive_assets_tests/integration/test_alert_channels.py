@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,12 @@ from pipedrive_assets.alerts.channels import ChannelError, MailChannel, SlackCha
 from pipedrive_assets.alerts.messages import Text
 from pipedrive_assets.settings import PipedriveSettings, load_settings
 from pipedrive_assets.state.alerts import Severity
-from pipedrive_assets_tests.mail_server import mail_server, silent_server
+from pipedrive_assets_tests.mail_server import (
+    dripping_server,
+    mail_server,
+    silent_server,
+    unreachable_addresses,
+)
 from pipedrive_assets_tests.scripted_server import SELF_SIGNED, Fault, Reply, ScriptedServer
 
 TEXT = Text(
@@ -153,9 +159,86 @@ def test_no_receiver_left_is_an_error_that_names_them(tmp_path: Path) -> None:
 def test_a_mail_server_that_falls_silent_is_given_up_in_time(tmp_path: Path, greeting: bytes) -> None:
     with silent_server(greeting=greeting) as port:
         started = time.monotonic()
-        with pytest.raises(ChannelError, match=r"timed out|not done within 2 s"):
+        with pytest.raises(ChannelError, match=r"timed out|deadline passed"):
             mail(tmp_path, port).send(TEXT)
         assert time.monotonic() - started < 3 * PATIENCE
+
+
+@pytest.mark.parametrize(
+    ("first", "drop"),
+    [
+        (b"", b"220-hello\r\n"),
+        (b"220 hello\r\n", b"250-hello\r\n"),
+        (b"220 hello\r\n", b"2"),
+    ],
+)
+def test_a_mail_server_that_never_comes_to_an_end_is_given_up_in_time(
+    tmp_path: Path, first: bytes, drop: bytes
+) -> None:
+    with dripping_server(first, drop, every=0.1) as port:
+        started = time.monotonic()
+        with pytest.raises(ChannelError):
+            mail(tmp_path, port).send(TEXT)
+        assert time.monotonic() - started < 1.5 * PATIENCE
+
+
+def test_a_slack_that_never_comes_to_an_end_is_given_up_in_time(tmp_path: Path) -> None:
+    with dripping_server(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n", every=0.1) as port:
+        channel = SlackChannel(
+            settings(
+                tmp_path, alert_slack_enabled=True, alert_slack_webhook=f"http://127.0.0.1:{port}/services/x"
+            ),
+            seconds=PATIENCE,
+        )
+        started = time.monotonic()
+        with pytest.raises(ChannelError, match="was not reached"):
+            channel.send(TEXT)
+        assert time.monotonic() - started < 1.5 * PATIENCE
+
+
+@pytest.mark.parametrize("kind", ["mail"])
+def test_a_name_of_many_dead_addresses_takes_no_longer_than_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    with unreachable_addresses(6) as (hosts, port):
+        named(monkeypatch, hosts)
+        channel = (
+            mail(tmp_path, port, alert_smtp_host="many.example")
+            if kind == "mail"
+            else SlackChannel(
+                settings(
+                    tmp_path,
+                    alert_slack_enabled=True,
+                    alert_slack_webhook=f"https://many.example:{port}/services/x",
+                ),
+                seconds=PATIENCE,
+            )
+        )
+        started = time.monotonic()
+        with pytest.raises(ChannelError):
+            channel.send(TEXT)
+        assert time.monotonic() - started < 1.5 * PATIENCE
+
+
+def test_a_mail_server_with_a_dead_address_is_reached_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with unreachable_addresses(1) as (hosts, port), mail_server(host="127.0.0.9", port=port) as box:
+        named(monkeypatch, [*hosts, "127.0.0.9"])
+        mail(tmp_path, port, alert_smtp_host="many.example").send(TEXT)
+    assert len(box.mails) == 1
+
+
+def named(monkeypatch: pytest.MonkeyPatch, hosts: list[str]) -> None:
+    """Give these addresses to the name many.example, in this order."""
+    look_up = socket.getaddrinfo
+
+    def answer(host: Any, port: Any, *args: Any, **named: Any) -> Any:
+        if host != "many.example":
+            return look_up(host, port, *args, **named)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in hosts]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
 
 
 def test_a_mail_server_that_is_not_there_is_an_error(tmp_path: Path) -> None:
