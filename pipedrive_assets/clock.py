@@ -5,6 +5,10 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+CLOCKS_APART_SECONDS = 300.0
+"""By how much the clocks of hosts may differ that share a state store. A moment that is further ahead than
+anybody sets one was set before a clock went back."""
+
 
 class Clock(Protocol):
     """What the rest of the package may know of time."""

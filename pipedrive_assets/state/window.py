@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from pipedrive_assets.clock import Clock
+from pipedrive_assets.clock import CLOCKS_APART_SECONDS, Clock
 from pipedrive_assets.state import tables
 from pipedrive_assets.state.database import Database
 
@@ -28,8 +28,8 @@ WINDOW_SECONDS = 2.0
 LONGEST_WAIT_SECONDS = 300.0
 """How far ahead anybody books. A slot beyond was booked before the wall clock was set back: it is ignored."""
 
-LONGEST_PAUSE_SECONDS = 3600.0
-"""The same for pauses, whose length the server chooses."""
+LONGEST_PAUSE_SECONDS = 86_400.0
+"""The longest pause: the server chooses its length, up to this."""
 
 OTHERS_EXPECTED_SECONDS = 10.0
 """How long others are expected to go on as they did; then half as many, and so on."""
@@ -107,8 +107,9 @@ class BurstWindow:
         if row is None:
             return WindowState()
         now = self._clock.time()
-        # A pause beyond any Retry-After comes from a wall clock that was set back since.
-        not_before = 0.0 if row.not_before > now + LONGEST_PAUSE_SECONDS else row.not_before
+        # A pause beyond the longest comes from a wall clock that was set back since.
+        horizon = now + LONGEST_PAUSE_SECONDS + CLOCKS_APART_SECONDS
+        not_before = 0.0 if row.not_before > horizon else row.not_before
         # The same age on either side of now, so that a clock that was set back makes them fade as well.
         halvings = min(30, int(abs(now - row.others_seen_at) / OTHERS_EXPECTED_SECONDS))
         return WindowState(row.header_limit, not_before, row.others >> halvings, row.others_seen_at)
@@ -167,14 +168,15 @@ class BurstWindow:
                 )
 
     def penalize(self, seconds: float, *, limit: int) -> None:
-        """Let nobody send for ``seconds`` from now; a longer pause already on stays.
+        """Let nobody send for ``seconds`` from now, a day at most; a longer pause already on stays.
 
         A refusal although the window was kept comes of others: a tenth of ``limit`` more is left to them from
         then on, up to half of it. Refusals during the pause are of requests that had left before it.
         """
         with self._database.begin() as connection:
             state, now = self.state(), self._clock.time()
-            changed = replace(state, not_before=max(state.not_before, now + seconds))
+            until = now + min(seconds, LONGEST_PAUSE_SECONDS)
+            changed = replace(state, not_before=max(state.not_before, until))
             if state.not_before <= now:
                 changed = replace(changed, others=_more(state.others, limit), others_seen_at=now)
             self._store(connection, changed)

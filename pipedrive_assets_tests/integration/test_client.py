@@ -376,6 +376,18 @@ def test_an_abuse_block_keeps_the_next_request_waiting(bench_for: Callable[..., 
     assert sum(bench.clock.slept) > 290
 
 
+def test_no_call_goes_out_while_an_abuse_block_of_hours_lasts(bench: Bench) -> None:
+    headers = {"Content-Type": "text/html", "Retry-After": "7200"}
+    bench.server.replies(Reply(403, b"<html>error 1015</html>", headers=headers))
+    with pytest.raises(PipedriveAuthException):
+        bench.get()
+    for _ in range(9):
+        with pytest.raises(PipedriveRateLimitException) as caught:
+            bench.get()
+        assert caught.value.retry_after == pytest.approx(7200, abs=5)
+    assert bench.requests == 1
+
+
 @pytest.mark.parametrize(
     ("reply", "spent"),
     [
