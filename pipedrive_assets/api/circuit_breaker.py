@@ -93,9 +93,7 @@ class CircuitBreaker:
 
     @staticmethod
     def _closed_door(snapshot: BreakerSnapshot, now: float) -> PipedriveCircuitOpenException:
-        next_try = snapshot.next_try_at
-        if snapshot.state is BreakerState.HALF_OPEN:
-            next_try = snapshot.probe_expires_at or now
+        next_try = snapshot.shut_until(now) or now
         moment = datetime.fromtimestamp(next_try, UTC)
         reason = (
             "one request is testing whether the server is back"

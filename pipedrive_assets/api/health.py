@@ -16,7 +16,7 @@ from pipedrive_assets.api.health_verdict import WINDOW_SECONDS, HealthThresholds
 from pipedrive_assets.api.memory import PipedriveMemoryManager
 from pipedrive_assets.api.rate_limit import PipedriveRateLimitManager
 from pipedrive_assets.catalog.spec import Version
-from pipedrive_assets.clock import Clock
+from pipedrive_assets.clock import CLOCKS_APART_SECONDS, Clock
 from pipedrive_assets.exceptions import (
     PipedriveCircuitOpenException,
     PipedriveException,
@@ -25,7 +25,7 @@ from pipedrive_assets.exceptions import (
 )
 from pipedrive_assets.logs import get_logger, log_event
 from pipedrive_assets.settings import PipedriveSettings
-from pipedrive_assets.state.breaker import BreakerSnapshot, BreakerState
+from pipedrive_assets.state.breaker import BreakerSnapshot
 from pipedrive_assets.state.health import HealthSample, HealthState, Verdict
 from pipedrive_assets.state.lanes import Lane
 from pipedrive_assets.state.stats import RequestStats, RequestWindow
@@ -147,7 +147,7 @@ class PipedriveHealthChecker:
             return self._report(state, probed=False)
         failed = state.failures if is_current(state, self._settings, now) else 0
         judged = self._thresholds.judge(self._window(now), self._breaker.snapshot(), failed)
-        since = state.since if judged.verdict is state.verdict else now
+        since = min(now, state.since) if judged.verdict is state.verdict else now
         seen = replace(state, verdict=judged.verdict, reason=judged.reason, since=since, checked_at=now)
         return self._report(seen, probed=False)
 
@@ -157,8 +157,7 @@ class PipedriveHealthChecker:
 
     def _probe(self, *, force: bool, now: float) -> _Probe:
         """Send a probe if one is due and nothing forbids it."""
-        breaker = self._breaker.snapshot()
-        shut = breaker.state is not BreakerState.CLOSED and now < breaker.next_try_at
+        shut = self._breaker.snapshot().shut_until(now) is not None
         if shut or not self._settings.health_monitoring_enabled:
             return _Probe()
         budget = self._limiter.budget()
@@ -212,7 +211,7 @@ class PipedriveHealthChecker:
         now = self._clock.time()
         with self._store.transaction():
             before = self._health.state()
-            failed = self._failed_in_a_row(before, probe)
+            failed = self._failed_in_a_row(before, probe, now)
             window = self._window(now)
             judged = self._thresholds.judge(window, self._breaker.snapshot(), failed)
             reason = f"{judged.reason}: {probe.error}" if probe.error else judged.reason
@@ -221,7 +220,7 @@ class PipedriveHealthChecker:
                 before,
                 verdict=judged.verdict,
                 reason=reason,
-                since=now if changed else before.since,
+                since=now if changed else min(now, before.since),
                 checked_at=now,
                 failures=failed,
             )
@@ -244,10 +243,13 @@ class PipedriveHealthChecker:
             )
         return report
 
-    def _failed_in_a_row(self, before: HealthState, probe: _Probe) -> int:
+    def _failed_in_a_row(self, before: HealthState, probe: _Probe, now: float) -> int:
         if probe.sent:
             return 0 if probe.ok else before.failures + 1
         probed_at = before.probed_at or 0.0
+        if probed_at > now + CLOCKS_APART_SECONDS:
+            # Before the clock was set back: when that was nobody knows, so the window decides.
+            probed_at = now - WINDOW_SECONDS
         return 0 if before.failures and self._succeeded_since(probed_at) else before.failures
 
     def _window(self, now: float) -> RequestWindow:

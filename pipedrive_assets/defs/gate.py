@@ -55,12 +55,12 @@ def dearest_request(settings: PipedriveSettings, entities: Iterable[str], tier: 
 
 def breaker_shut(breaker: BreakerSnapshot, now: float) -> str | None:
     """Why no request would be let through at ``now`` (epoch seconds); None if one would."""
-    if breaker.state is BreakerState.OPEN and now < breaker.next_try_at:
-        return f"the circuit breaker is open; the next try is at {_moment(breaker.next_try_at)}"
-    probing = breaker.probe_expires_at
-    if breaker.state is BreakerState.HALF_OPEN and probing is not None and now < probing:
-        return f"the circuit breaker waits for the answer to a probe, until {_moment(probing)} at most"
-    return None
+    until = breaker.shut_until(now)
+    if until is None:
+        return None
+    if breaker.state is BreakerState.OPEN:
+        return f"the circuit breaker is open; the next try is at {_moment(until)}"
+    return f"the circuit breaker waits for the answer to a probe, until {_moment(until)} at most"
 
 
 def lane_dry(budget: BudgetState, lane: Lane, tokens: int) -> str | None:

@@ -12,15 +12,13 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
+from pipedrive_assets.clock import CLOCKS_APART_SECONDS
 from pipedrive_assets.state import tables
 from pipedrive_assets.state.database import Database
 from pipedrive_assets.state.events import EventLog
 
 TIMEOUT_CAP_SECONDS = 3600.0
 """The longest pause."""
-
-_CLOCKS_APART_SECONDS = 300.0
-"""By how much hosts' clocks may differ. A pause that ends later still was set before the clock went back."""
 
 _LOAD = select(tables.breakers).where(tables.breakers.c.account == bindparam("account"))
 
@@ -48,6 +46,14 @@ class BreakerSnapshot:
     next_try_at: float = 0.0
     probe_owner: str | None = None
     probe_expires_at: float | None = None
+
+    def shut_until(self, now: float) -> float | None:
+        """Until when no request is let through, as seen at ``now``; None if one would be."""
+        if self.state is BreakerState.CLOSED:
+            return None
+        probing = self.probe_expires_at if self.state is BreakerState.HALF_OPEN else None
+        ahead = [at for at in (self.next_try_at, probing) if at is not None and _ahead(at, now)]
+        return max(ahead, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +106,7 @@ class BreakerStore:
             current = self._load(connection)
             if current.state is BreakerState.CLOSED:
                 return Transition(current, current)
-            probing = current.state is BreakerState.HALF_OPEN and _ahead(current.probe_expires_at, now)
-            if probing or _ahead(current.next_try_at, now):
+            if current.shut_until(now) is not None:
                 return Transition(current, current, allowed=False)
             probe = replace(
                 current,
@@ -208,6 +213,6 @@ class BreakerStore:
         )
 
 
-def _ahead(moment: float | None, now: float) -> bool:
+def _ahead(moment: float, now: float) -> bool:
     """Whether a moment that somebody set is still to come."""
-    return moment is not None and now < moment <= now + TIMEOUT_CAP_SECONDS + _CLOCKS_APART_SECONDS
+    return now < moment <= now + TIMEOUT_CAP_SECONDS + CLOCKS_APART_SECONDS

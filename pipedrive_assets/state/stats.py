@@ -11,10 +11,11 @@ import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from sqlalchemy import bindparam, delete, func, select
 
-from pipedrive_assets.clock import Clock
+from pipedrive_assets.clock import CLOCKS_APART_SECONDS, Clock
 from pipedrive_assets.exceptions import PipedriveStateException
 from pipedrive_assets.logs import get_logger, log_event
 from pipedrive_assets.state import tables
@@ -22,6 +23,8 @@ from pipedrive_assets.state.database import Database
 
 KEPT_SECONDS = 30 * 86_400
 """How long minutes are kept."""
+AHEAD_SECONDS = 60.0
+"""By how much another process may be ahead of this one and still be heard."""
 FLUSH_SECONDS = 1.0
 PRUNE_SECONDS = 3600.0
 
@@ -37,7 +40,10 @@ _WINDOW = select(
     func.coalesce(func.sum(_minutes.c.seconds), 0.0).label("seconds"),
     func.coalesce(func.sum(_minutes.c.wait_seconds), 0.0).label("wait_seconds"),
     func.max(_minutes.c.last_success_at).label("last_success_at"),
-).where(_minutes.c.account == bindparam("account"), _minutes.c.minute >= bindparam("minute"))
+).where(
+    _minutes.c.account == bindparam("account"),
+    _minutes.c.minute.between(bindparam("first"), bindparam("last")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +149,8 @@ class RequestStats:
             for table, counts in ((_minutes, _MINUTE_COUNTS), (_totals, _TOTAL_COUNTS)):
                 mine = table.c.account == self._account
                 for row in connection.execute(select(table).where(mine)).all():
-                    self._database.upsert(connection, table, {**row._mapping, "account": account}, add=counts)
+                    values = {**row._mapping, "account": account}
+                    self._database.upsert(connection, table, _known(values), add=counts)
                 connection.execute(delete(table).where(mine))
         self._account = account
 
@@ -196,9 +203,13 @@ class RequestStats:
             log_event(_log, "statistics_not_written", logging.WARNING, reason=str(error))
 
     def window(self, since: float) -> RequestWindow:
-        """What all processes have written for the minutes from that of ``since`` (epoch seconds) on."""
+        """What all processes have written for the minutes from that of ``since`` (epoch seconds) to now.
+
+        Later ones are of a clock that ran ahead and was set back.
+        """
+        minutes = {"first": int(since // 60), "last": self._minute(AHEAD_SECONDS)}
         with self._database.read() as connection:
-            row = connection.execute(_WINDOW, {"account": self._account, "minute": int(since // 60)}).one()
+            row = connection.execute(_WINDOW, {"account": self._account, **minutes}).one()
         return RequestWindow(**row._mapping)
 
     def totals(self) -> tuple[RequestTotal, ...]:
@@ -226,10 +237,7 @@ class RequestStats:
         with self._database.begin() as connection:
             for minute, window in minutes.items():
                 values = {"account": self._account, "minute": minute, **asdict(window)}
-                if window.last_success_at is None:
-                    # A minute without a success of ours may hold one of another process.
-                    del values["last_success_at"]
-                self._database.upsert(connection, _minutes, values, add=_MINUTE_COUNTS)
+                self._database.upsert(connection, _minutes, _known(values), add=_MINUTE_COUNTS)
             for total in totals.values():
                 self._database.upsert(
                     connection,
@@ -239,7 +247,18 @@ class RequestStats:
                 )
             if self._clock.monotonic() >= self._prune_at:
                 self._prune_at = self._clock.monotonic() + PRUNE_SECONDS
-                oldest = int((self._clock.time() - KEPT_SECONDS) // 60)
-                connection.execute(
-                    delete(_minutes).where(_minutes.c.account == self._account, _minutes.c.minute < oldest)
+                kept = _minutes.c.minute.between(
+                    self._minute(-KEPT_SECONDS),
+                    # Or they would be taken for news when their time comes.
+                    self._minute(CLOCKS_APART_SECONDS),
                 )
+                connection.execute(delete(_minutes).where(_minutes.c.account == self._account, ~kept))
+
+    def _minute(self, seconds: float) -> int:
+        """The minute that it is in ``seconds`` from now."""
+        return int((self._clock.time() + seconds) // 60)
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Without ``last_success_at`` where there was none: the minute may hold a success of another process."""
+    return {name: value for name, value in values.items() if value is not None}

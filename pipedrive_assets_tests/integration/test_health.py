@@ -17,6 +17,7 @@ from pipedrive_assets.settings import load_settings
 from pipedrive_assets.state.breaker import BreakerState
 from pipedrive_assets.state.health import Verdict
 from pipedrive_assets.state.lanes import Lane
+from pipedrive_assets.state.stats import RequestFacts
 from pipedrive_assets.sync.session import Session, open_session
 from pipedrive_assets_tests.clocks import ManualClock
 from pipedrive_assets_tests.integration.conftest import OpenSession
@@ -347,6 +348,37 @@ def test_two_processes_send_one_probe(scene_for: OpenScene) -> None:
         assert scene.session.health.check().probed
         assert not other.health.check().probed
         assert len(scene.asked) == 1
+
+
+def test_a_clock_that_ran_ahead_and_was_set_back_keeps_nobody_from_asking(scene_for: OpenScene) -> None:
+    with scene_for(circuit_breaker_threshold=3) as scene:
+        scene.advance(30 * 86_400)
+        scene.sandbox.faults.add("status", path="/users/me", status=500, count=3)
+        for _ in range(3):
+            scene.advance(INTERVAL)
+            scene.session.health.check()
+        scene.session.stats.note(RequestFacts("v2:/deals", "200", False, False, False, 10, 1.0, 0.0))
+        scene.session.stats.flush()
+        scene.advance(-30 * 86_400)
+        report = scene.session.health.check()
+        assert (report.verdict, report.probed) == (Verdict.HEALTHY, True)
+        assert report.since <= scene.clock.time()
+
+
+def test_failed_probes_of_a_clock_that_ran_ahead_are_forgotten_with_the_next_success(
+    scene_for: OpenScene,
+) -> None:
+    with scene_for(health_failure_threshold=2, circuit_breaker_threshold=100) as scene:
+        scene.advance(30 * 86_400)
+        scene.sandbox.faults.add("status", path="/users/me", status=500, count=2)
+        for _ in range(2):
+            scene.advance(INTERVAL)
+            assert scene.session.health.check().probed
+        scene.advance(-30 * 86_400)
+        scene.session.client.identity()
+        scene.session.stats.flush()
+        report = scene.session.health.check()
+        assert (report.verdict, report.probed) == (Verdict.HEALTHY, False)
 
 
 def test_looking_asks_nothing_and_does_not_trust_an_old_verdict(scene_for: OpenScene) -> None:

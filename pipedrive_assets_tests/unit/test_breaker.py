@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipedrive_assets.api.circuit_breaker import CircuitBreaker
 from pipedrive_assets.exceptions import (
@@ -17,7 +19,7 @@ from pipedrive_assets.exceptions import (
     PipedriveServerException,
 )
 from pipedrive_assets.settings import PipedriveSettings
-from pipedrive_assets.state.breaker import TIMEOUT_CAP_SECONDS, BreakerState
+from pipedrive_assets.state.breaker import TIMEOUT_CAP_SECONDS, BreakerSnapshot, BreakerState
 from pipedrive_assets.state.store import StateStore
 from pipedrive_assets_tests.clocks import ManualClock
 
@@ -264,6 +266,30 @@ def test_a_clock_that_was_set_back_does_not_keep_it_open_for_longer_than_its_lon
     assert breaker.snapshot().state is BreakerState.HALF_OPEN
     clock.advance(-86_400)
     assert in_thread(breaker.before_request) is None
+
+
+@given(
+    state=st.sampled_from(BreakerState),
+    next_try=st.floats(-3e6, 3e6),
+    expires=st.none() | st.floats(-3e6, 3e6),
+)
+def test_it_is_shut_for_those_who_look_exactly_while_it_lets_nobody_through(
+    tmp_path_factory: pytest.TempPathFactory, state: BreakerState, next_try: float, expires: float | None
+) -> None:
+    clock = ManualClock()
+    now = clock.time()
+    path = tmp_path_factory.mktemp("breaker") / "state.db"
+    with StateStore.open(f"sqlite:///{path}", clock=clock) as store, store.transaction():
+        kept = BreakerSnapshot(
+            state, 5, 1, now + next_try, "other", None if expires is None else now + expires
+        )
+        breaker = store.breaker("7")
+        with breaker._database.begin() as connection:
+            breaker._save(connection, kept, now)
+        shut_until = kept.shut_until(now)
+        assert breaker.admit("me", now=now, probe_seconds=60).allowed == (shut_until is None)
+    if shut_until is not None:
+        assert now < shut_until < now + TIMEOUT_CAP_SECONDS + 600
 
 
 def test_threshold_and_timeout_come_from_the_settings(tmp_path: Path, clock: ManualClock) -> None:

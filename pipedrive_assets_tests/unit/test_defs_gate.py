@@ -122,6 +122,13 @@ def test_an_open_breaker_is_waited_for_until_its_next_try(
     )
 
 
+def test_a_breaker_that_a_clock_a_month_ahead_has_opened_holds_no_run_back(
+    settings: PipedriveSettings, clock: ManualClock
+) -> None:
+    open_breaker(settings, clock.time() + 30 * 86_400, 300)
+    assert reason_to_wait(settings, Lane.INCREMENTAL, 20, clock) is None
+
+
 def test_the_dearest_request_is_that_of_the_streams_that_are_read(settings: PipedriveSettings) -> None:
     assert dearest_request(settings, ["deals"]) == 20
     assert dearest_request(settings, ["leads"]) == 40
@@ -133,10 +140,13 @@ def test_the_dearest_request_is_that_of_the_streams_that_are_read(settings: Pipe
 def test_a_schedule_skips_with_the_reason(settings: PipedriveSettings, tmp_path: Path) -> None:
     repository = build_defs(settings).get_repository_def()
     schedule = repository.get_schedule_def("pipedrive_core")
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        context = dg.build_schedule_context(
+    with (
+        dg.DagsterInstance.local_temp(str(tmp_path)) as instance,
+        # Entered and left: what it has opened would outlive this test.
+        dg.build_schedule_context(
             instance=instance, scheduled_execution_time=datetime.now(UTC), repository_def=repository
-        )
+        ) as context,
+    ):
         assert schedule.evaluate_tick(context).run_requests
         open_breaker(settings, SystemClock().time(), 300)
         skipped = schedule.evaluate_tick(context)

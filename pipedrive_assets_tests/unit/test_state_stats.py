@@ -101,6 +101,43 @@ def test_what_was_asked_before_the_account_was_known_counts_for_it(
         assert store.stats("token:abc").totals() == ()
 
 
+def test_binding_keeps_the_success_that_another_process_had_in_the_same_minute(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    with StateStore.open(url_of(tmp_path), clock=clock) as store:
+        known, stats = store.stats("7"), store.stats("token:abc")
+        known.note(GOOD)
+        known.flush()
+        stats.note(BROKEN)
+        stats.bind("7")
+        assert known.window(0).last_success_at == clock.time()
+
+
+def test_what_a_clock_that_ran_ahead_wrote_is_no_news_neither_then_nor_when_its_time_comes(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    with StateStore.open(url_of(tmp_path), clock=clock) as store:
+        stats = store.stats("7")
+        clock.advance(86_400)
+        stats.note(BROKEN)
+        stats.note(GOOD)
+        stats.flush()
+        clock.advance(-86_400)
+        assert stats.window(clock.time() - 900) == RequestWindow()
+        right = store.stats("7")
+        right.note(GOOD)
+        assert right.window(clock.time() - 900).requests == 1
+        clock.advance(86_400)
+        assert right.window(clock.time() - 900) == RequestWindow()
+
+
+def test_another_host_may_be_a_little_ahead(tmp_path: Path, clock: ManualClock) -> None:
+    with StateStore.open(url_of(tmp_path), clock=ManualClock(clock.time() + 50)) as ahead:
+        ahead.stats("7").note(GOOD)
+    with StateStore.open(url_of(tmp_path), clock=clock) as store:
+        assert store.stats("7").window(clock.time() - 900).requests == 1
+
+
 def test_minutes_are_kept_for_a_month_and_totals_for_ever(tmp_path: Path, clock: ManualClock) -> None:
     with StateStore.open(url_of(tmp_path), clock=clock) as store:
         stats = store.stats("7")
