@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -212,3 +213,6 @@ def _hide_secrets(given: Mapping[str, str]) -> None:
         if name.endswith(("TOKEN", "SECRET", "PASSWORD", "SLACK_WEBHOOK")):
             register_secret(value)
     register_secret(urlsplit(given.get(f"{PREFIX}STATE_URL", "")).password)
+    with suppress(ValueError):  # no address: the channel says so
+        # HTTP libraries log the path alone, and it is the part that is secret.
+        register_secret(urlsplit(given.get(f"{PREFIX}ALERT_SLACK_WEBHOOK", "")).path)

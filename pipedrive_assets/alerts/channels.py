@@ -76,7 +76,7 @@ class MailChannel:
         try:
             with self._server() as server:
                 refused = server.send_message(mail, self._sender, list(self._receivers))
-        except (smtplib.SMTPException, OSError) as error:
+        except (smtplib.SMTPException, OSError, UnicodeError) as error:
             raise ChannelError(f"the mail server did not take it: {_kind(error)}") from None
         for receiver in sorted(refused):
             # The others have it: sending it again would repeat it to them.
@@ -119,6 +119,7 @@ class SlackChannel:
 
     def send(self, text: Text) -> None:
         """Post it; a redirect is an error, since it would carry the message somewhere else."""
+        subject = _escaped(text.subject)
         colour = _SLACK_COLOURS["recovered" if text.recovered else text.severity.value]
         try:
             with (
@@ -127,10 +128,8 @@ class SlackChannel:
                     self._address.get_secret_value(),
                     json={
                         "channel": self._channel,
-                        "text": _escaped(text.subject),
-                        "attachments": [
-                            {"color": colour, "text": _escaped(text.body), "fallback": text.subject}
-                        ],
+                        "text": subject,
+                        "attachments": [{"color": colour, "text": _escaped(text.body), "fallback": subject}],
                     },
                     timeout=(self._seconds / 2, self._seconds / 2),
                     allow_redirects=False,
@@ -184,6 +183,9 @@ def _kind(error: Exception) -> str:
         return f"no receiver was accepted ({', '.join(sorted(error.recipients))})"
     if isinstance(error, smtplib.SMTPResponseException):
         return f"{type(error).__name__} {error.smtp_code}"
+    if isinstance(error, UnicodeError):
+        # smtplib knows passwords in ASCII only, and the error quotes what it could not encode.
+        return type(error).__name__
     return redact(f"{type(error).__name__}: {error}")
 
 

@@ -28,7 +28,7 @@ class Text:
 
 def compose(message: Message, *, account: str, runbook_url: str) -> Text:
     """The text of a queued message; ``account`` names whose Pipedrive it is about."""
-    meaning = explain(message.condition)
+    meaning, account = explain(message.condition), _line(account)
     over = message.kind is Kind.RECOVERED
     subject = f"[{'recovered' if over else message.severity.value}] {meaning.title} ({account})"
     lines = [
@@ -43,7 +43,7 @@ def compose(message: Message, *, account: str, runbook_url: str) -> Text:
         lines += [f"Affects: {meaning.affects}", f"Do: {meaning.advice}"]
     lines.append(f"Runbook: {runbook_url}#{meaning.anchor}")
     return Text(
-        subject=redact(" ".join(subject.split())),
+        subject=redact(subject),
         body=redact("\n".join(lines)) + "\n",
         severity=message.severity,
         recovered=over,
@@ -53,6 +53,7 @@ def compose(message: Message, *, account: str, runbook_url: str) -> Text:
 
 def trial(channel: str, *, account: str, runbook_url: str, now: float) -> Text:
     """A message that tells of nothing but that a channel works."""
+    account = _line(account)
     return Text(
         subject=redact(f"[test] Alerts of pipedrive-assets arrive here ({account})"),
         body=redact(
@@ -66,5 +67,10 @@ def trial(channel: str, *, account: str, runbook_url: str, now: float) -> Text:
 
 
 def _short(detail: str) -> str:
-    text = " ".join(detail.split())
+    text = _line(detail)
     return text if len(text) <= LONGEST_DETAIL else f"{text[:LONGEST_DETAIL]}…"
+
+
+def _line(text: str) -> str:
+    """Without line breaks, which no header may have; a company may be called anything."""
+    return " ".join(text.split())

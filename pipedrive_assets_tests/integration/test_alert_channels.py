@@ -14,6 +14,7 @@ import pytest
 
 from pipedrive_assets.alerts.channels import ChannelError, MailChannel, SlackChannel, channels
 from pipedrive_assets.alerts.messages import Text
+from pipedrive_assets.logs import RedactingFilter
 from pipedrive_assets.settings import PipedriveSettings, load_settings
 from pipedrive_assets.state.alerts import Severity
 from pipedrive_assets_tests.mail_server import (
@@ -136,6 +137,18 @@ def test_a_wrong_password_is_an_error_that_does_not_show_it(tmp_path: Path) -> N
             channel.send(TEXT)
     assert "batterystaple" not in str(raised.value)
     assert box.mails == []
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_password_that_smtp_cannot_say_is_an_error_that_does_not_show_it(tmp_path: Path) -> None:
+    login = {"alert_smtp_username": "me", "alert_smtp_password": "pässwort-geheim"}
+    with (
+        mail_server("starttls", login=True) as box,
+        pytest.raises(ChannelError, match=r"UnicodeEncodeError$") as raised,
+    ):
+        mail(tmp_path, box.port, "starttls", **login).send(TEXT)
+    assert "geheim" not in str(raised.value)
+    assert raised.value.__cause__ is None
 
 
 def test_a_receiver_that_is_refused_does_not_keep_it_from_the_others(
@@ -266,6 +279,20 @@ def test_a_post_arrives_in_slack_with_what_slack_would_read_as_markup_escaped(
     assert posted["channel"] == "#crm"
     assert posted["text"] == "[critical] It is down (Ümläut &amp; Söhne)"
     assert posted["attachments"][0]["text"].startswith("What: &lt;down&gt;")
+    assert posted["attachments"][0]["fallback"] == posted["text"]
+
+
+def test_no_line_of_the_http_library_shows_the_secret_of_the_address(
+    tmp_path: Path, slack_server: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        caplog.handler.addFilter(redacting := RedactingFilter())
+        try:
+            slack(tmp_path, slack_server).send(TEXT)
+        finally:
+            caplog.handler.removeFilter(redacting)
+    assert "POST ***" in caplog.text
+    assert SLACK_SECRET not in caplog.text
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 410, 429, 500])

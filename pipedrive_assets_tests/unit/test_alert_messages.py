@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from pipedrive_assets.alerts.conditions import EXPLANATIONS, RULES
-from pipedrive_assets.alerts.messages import LONGEST_DETAIL, compose
+from pipedrive_assets.alerts.messages import LONGEST_DETAIL, compose, trial
 from pipedrive_assets.redaction import register_secret
 from pipedrive_assets.settings_fields import ALERT_CONDITIONS
 from pipedrive_assets.state.alerts import Kind, Message, Severity
 
 ROOT = Path(__file__).parents[2]
+AWKWARD = "Acme\r\nBcc: everybody@example.com"
 
 
 def message(condition: str, *, kind: Kind = Kind.RAISED, detail: str = "five failed") -> Message:
@@ -67,12 +68,19 @@ def test_no_secret_and_no_line_break_gets_into_subject_or_body() -> None:
     register_secret("hunter2hunter2")
     text = compose(
         message("run_failure:x", detail="api_token=abcdef123456 and hunter2hunter2"),
-        account="Acme\r\nBcc: everybody@example.com",
+        account=AWKWARD,
         runbook_url="r",
     )
     assert "hunter2" not in text.body
     assert "abcdef123456" not in text.body
     assert len(text.subject.splitlines()) == 1
+    assert "\nBcc:" not in text.body
+
+
+def test_a_test_message_is_of_one_line_each_whatever_the_company_is_called() -> None:
+    text = trial("mail", account=AWKWARD, runbook_url="r", now=1.0)
+    assert len(text.subject.splitlines()) == 1
+    assert len(text.body.splitlines()) == 4
 
 
 def test_an_error_of_a_whole_page_is_cut() -> None:
