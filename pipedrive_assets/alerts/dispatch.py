@@ -40,7 +40,7 @@ def look(session: Session, channels: Sequence[Channel], also: Iterable[Observati
     kinds = watched(session.settings)
     unwatched = [each.condition for each in store.states() if kind_of(each.condition) not in kinds]
     if unwatched:
-        store.forget(unwatched)
+        store.unwatch(unwatched)
     observations = [*conditions(read_snapshot(session), session.settings), *also]
     take_note(store, [each for each in observations if kind_of(each.condition) in kinds], channels)
     return deliver(

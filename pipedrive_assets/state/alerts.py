@@ -20,8 +20,12 @@ from pipedrive_assets.state.database import Database
 QUIET_SECONDS = 3600.0
 """A condition that comes and goes is told once in this time, or twice if it becomes worse."""
 KEPT_SECONDS = 30 * 86_400
+"""How long messages are kept, and conditions that are over."""
 CLAIM_SECONDS = 120.0
-"""After this a message is taken for not delivered: whoever claimed it is dead, since sending takes less."""
+"""After this a message is taken for not delivered: whoever claimed it is dead, since sending takes less.
+
+A claim that ends later than this from now was made by a clock that has been set back, and holds no longer.
+"""
 
 _alerts, _messages = tables.alerts, tables.alert_messages
 
@@ -122,18 +126,21 @@ class AlertStore:
         return tuple(changed)
 
     def states(self) -> tuple[AlertState, ...]:
-        """Every condition that was ever raised, those raised now first."""
+        """Every condition that was raised within a month, those raised now first."""
         with self._database.read() as connection:
             found = self._load(connection)
         return tuple(sorted(found, key=lambda each: (not each.raised, -each.since)))
 
     def forget(self, conditions: Iterable[str]) -> None:
+        """Drop conditions that are no longer worth showing; what is still to be told of them is told."""
+        with self._database.begin() as connection:
+            self._forget(connection, list(conditions))
+
+    def unwatch(self, conditions: Iterable[str]) -> None:
         """Drop conditions that nobody watches any more, with what was still to be told of them."""
         names = list(conditions)
         with self._database.begin() as connection:
-            connection.execute(
-                delete(_alerts).where(_alerts.c.account == self._account, _alerts.c.condition.in_(names))
-            )
+            self._forget(connection, names)
             connection.execute(
                 delete(_messages).where(
                     _messages.c.account == self._account,
@@ -172,7 +179,7 @@ class AlertStore:
                 .order_by(_messages.c.message_id)
             ).all()
             first = {row.condition: row for row in reversed(waiting)}
-            free = [row for row in first.values() if row.claimed_until <= now]
+            free = [row for row in first.values() if not now < row.claimed_until <= now + CLAIM_SECONDS]
             if not free:
                 return None
             row = min(free, key=lambda each: (each.attempts, each.message_id))
@@ -258,7 +265,8 @@ class AlertStore:
         return replace(before, raised=False, since=self._clock.time(), told_severity="")
 
     def _told_lately(self, connection: Connection, seen: Observation) -> bool:
-        recent = _messages.c.queued_at > self._clock.time() - QUIET_SECONDS
+        now = self._clock.time()
+        recent = _messages.c.queued_at > now - QUIET_SECONDS
         same = _messages.c.occasion == seen.occasion
         as_bad = [name for name, rank in _RANK.items() if rank >= _RANK[seen.severity]]
         found = connection.scalar(
@@ -267,6 +275,8 @@ class AlertStore:
                 _messages.c.condition == seen.condition,
                 _messages.c.kind == Kind.RAISED.value,
                 _messages.c.severity.in_(as_bad),
+                # By a clock that was ahead and has been set back, no message was told yet.
+                _messages.c.queued_at <= now,
                 or_(recent, same) if seen.occasion else recent,
             )
         )
@@ -274,23 +284,38 @@ class AlertStore:
 
     def _drop_waiting(self, connection: Connection, condition: str) -> None:
         """Take back messages of a beginning that has become worse or is over, unless one is on its way."""
+        now = self._clock.time()
         connection.execute(
             delete(_messages).where(
                 _messages.c.account == self._account,
                 _messages.c.condition == condition,
                 _messages.c.kind == Kind.RAISED.value,
                 _messages.c.delivered_at.is_(None),
-                _messages.c.claimed_until <= self._clock.time(),
+                or_(_messages.c.claimed_until <= now, _messages.c.claimed_until > now + CLAIM_SECONDS),
             )
         )
 
+    def _forget(self, connection: Connection, conditions: list[str]) -> None:
+        connection.execute(
+            delete(_alerts).where(_alerts.c.account == self._account, _alerts.c.condition.in_(conditions))
+        )
+
     def _prune(self, connection: Connection) -> None:
-        """Drop old messages, except of what is still raised: who heard of its beginning must hear its end."""
+        """Drop what is long over, and old messages.
+
+        Not those of what is still raised: who heard of its beginning must hear its end.
+        """
+        oldest = self._clock.time() - KEPT_SECONDS
+        connection.execute(
+            delete(_alerts).where(
+                _alerts.c.account == self._account, _alerts.c.raised.is_(False), _alerts.c.since < oldest
+            )
+        )
         raised = select(_alerts.c.condition).where(_alerts.c.account == self._account, _alerts.c.raised)
         connection.execute(
             delete(_messages).where(
                 _messages.c.account == self._account,
-                _messages.c.queued_at < self._clock.time() - KEPT_SECONDS,
+                _messages.c.queued_at < oldest,
                 _messages.c.condition.not_in(raised),
             )
         )

@@ -192,9 +192,70 @@ def test_a_condition_nobody_watches_any_more_is_dropped_with_its_messages(
     store: AlertStore, clock: ManualClock
 ) -> None:
     store.observe([observed(Severity.CRITICAL, clock)], ["mail"])
-    store.forget([CONDITION])
+    store.unwatch([CONDITION])
     assert store.states() == ()
     assert store.claim("mail") is None
+
+
+def test_what_is_forgotten_while_its_channel_is_down_is_told_when_that_is_back(
+    store: AlertStore, clock: ManualClock
+) -> None:
+    store.observe([observed(Severity.CRITICAL, clock)], ["mail", "slack"])
+    handed_over(store, "slack")
+    message = store.claim("mail")
+    assert message is not None
+    store.failed(message, "down")
+    store.forget([CONDITION])
+    assert store.states() == ()
+    clock.advance(86_400)
+    store.observe([], ["mail", "slack"])
+    assert [each.kind for each in handed_over(store, "mail")] == [Kind.RAISED]
+    assert handed_over(store, "slack") == []
+
+
+def test_what_has_been_over_for_a_month_is_no_longer_shown_and_what_lasts_is(
+    store: AlertStore, clock: ManualClock
+) -> None:
+    store.observe([observed(Severity.CRITICAL, clock)], ["mail"])
+    for number in range(50):
+        for raised in (True, False):
+            name = f"run_failure:job:{number}"
+            store.observe([Observation(name, raised, Severity.CRITICAL, clock.time(), "d")], ["mail"])
+    clock.advance(29 * 86_400)
+    store.observe([], ["mail"])
+    assert len(store.states()) == 51
+    clock.advance(2 * 86_400)
+    store.observe([], ["mail"])
+    assert [each.condition for each in store.states()] == [CONDITION]
+
+
+MONTH = 30 * 86_400
+
+
+def test_what_was_told_by_a_clock_a_month_ahead_silences_nothing(
+    store: AlertStore, clock: ManualClock
+) -> None:
+    clock.advance(MONTH)
+    for severity in (Severity.CRITICAL, None):
+        store.observe([observed(severity, clock, "2026-12-23")], ["mail"])
+        handed_over(store, "mail")
+    clock.advance(-MONTH)
+    store.observe([observed(Severity.CRITICAL, clock, "2026-11-23")], ["mail"])
+    assert [each.kind for each in handed_over(store, "mail")] == [Kind.RAISED]
+
+
+@pytest.mark.parametrize("severity", [Severity.CRITICAL, None])
+def test_a_message_claimed_by_a_clock_a_month_ahead_is_free_once_it_is_set_back(
+    store: AlertStore, clock: ManualClock, severity: Severity | None
+) -> None:
+    clock.advance(MONTH)
+    store.observe([observed(Severity.CRITICAL, clock)], ["mail"])
+    assert store.claim("mail") is not None
+    clock.advance(-MONTH)
+    store.observe([observed(severity, clock)], ["mail"])
+    told = [each.kind for each in handed_over(store, "mail")]
+    # What is over before anybody was told of it is not told at all.
+    assert told == ([Kind.RAISED] if severity is not None else [])
 
 
 def test_what_was_raised_before_the_company_was_known_goes_on_under_its_name(
