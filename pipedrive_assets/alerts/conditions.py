@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pipedrive_assets.alerts.snapshot import Snapshot
+from pipedrive_assets.api.health_verdict import is_current
+from pipedrive_assets.api.lane_reserves import SECONDS_PER_DAY
 from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.settings_fields import ALERT_CONDITIONS
 from pipedrive_assets.state.alerts import Observation, Severity
 from pipedrive_assets.state.breaker import BreakerState
 from pipedrive_assets.state.health import Verdict
 from pipedrive_assets.state.lanes import Lane
+from pipedrive_assets.state.outcomes import SyncOutcome
 
 FAILURE_SECONDS = 3600.0
 """Failures older than this say little about now."""
@@ -28,6 +31,8 @@ MEMORY_SECONDS = 1800.0
 BUDGET_WARNING_PERCENT = 80.0
 CHEAPEST_PAGE_TOKENS = 10
 """Price of a page of a v2 list (reference section 2.2): with less left, no sync gets anywhere."""
+FREE_AGAIN_PERCENT = 5.0
+"""Of the budget. The reserves of other lanes melt all day, so that one page fits again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,7 @@ def circuit_breaker_open(snapshot: Snapshot, settings: PipedriveSettings) -> Obs
 
 def high_failure_rate(snapshot: Snapshot, settings: PipedriveSettings) -> Observation:
     """Too large a part of the last hour's syncs failed, or of their rows did not fit."""
-    recent = [each for each in snapshot.outcomes if each.finished_at > snapshot.now - FAILURE_SECONDS]
+    recent = _ended_within(snapshot, FAILURE_SECONDS)
     failed = [each for each in recent if each.status == "failed"]
     odd = [each for each in recent if each.quarantined]
     rows, quarantined = sum(each.fetched for each in recent), sum(each.quarantined for each in odd)
@@ -141,9 +146,8 @@ def memory_threshold(snapshot: Snapshot, settings: PipedriveSettings) -> Observa
     """A sync of the last half hour came near its memory limit, or reached it."""
     high = [
         each
-        for each in snapshot.outcomes
-        if each.finished_at > snapshot.now - MEMORY_SECONDS
-        and each.memory_percent > settings.memory_alert_threshold
+        for each in _ended_within(snapshot, MEMORY_SECONDS)
+        if each.memory_percent > settings.memory_alert_threshold
     ]
     worst = max(high, key=lambda each: each.memory_percent, default=None)
     percent = 0.0 if worst is None else worst.memory_percent
@@ -166,7 +170,10 @@ def rate_limit_exhaustion(snapshot: Snapshot, settings: PipedriveSettings) -> Ob
     budget = snapshot.budget
     # What is reserved may come back; only what is spent is gone.
     left = budget.available[Lane.INCREMENTAL] + budget.reserved
-    gone = budget.exhausted or (budget.enforced and left < CHEAPEST_PAGE_TOKENS)
+    least: float = CHEAPEST_PAGE_TOKENS
+    if _was_gone_today(snapshot):
+        least = max(least, budget.budget * FREE_AGAIN_PERCENT / 100)
+    gone = budget.exhausted or (budget.enforced and left < least)
     percent = 100.0 * budget.spent / budget.budget if budget.budget else 100.0
     return Observation(
         "rate_limit_exhaustion",
@@ -181,11 +188,11 @@ def rate_limit_exhaustion(snapshot: Snapshot, settings: PipedriveSettings) -> Ob
 
 
 def api_unhealthy(snapshot: Snapshot, settings: PipedriveSettings) -> Observation:
-    """The health checker's verdict is unhealthy."""
+    """The health checker's verdict is unhealthy, and it still holds."""
     health = snapshot.health
     return Observation(
         "api_unhealthy",
-        health.verdict is Verdict.UNHEALTHY,
+        health.verdict is Verdict.UNHEALTHY and is_current(health, settings, snapshot.now),
         Severity.CRITICAL,
         health.since,
         f"{health.reason} (checked at {moment(health.checked_at)})",
@@ -203,6 +210,21 @@ RULES: Mapping[str, Callable[[Snapshot, PipedriveSettings], Observation]] = {
     )
 }
 """What the state store can tell; that a run failed is told by Dagster."""
+
+
+def _ended_within(snapshot: Snapshot, seconds: float) -> list[SyncOutcome]:
+    """Syncs of the last ``seconds``; none of the future, noted by a clock that has been set back."""
+    return [each for each in snapshot.outcomes if 0 <= snapshot.now - each.finished_at < seconds]
+
+
+def _was_gone_today(snapshot: Snapshot) -> bool:
+    before = snapshot.alerts.get("rate_limit_exhaustion")
+    return (
+        before is not None
+        and before.raised
+        and before.severity is Severity.CRITICAL
+        and before.since >= snapshot.budget.resets_at.timestamp() - SECONDS_PER_DAY
+    )
 
 
 def moment(epoch_seconds: float) -> str:

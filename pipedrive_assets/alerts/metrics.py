@@ -15,6 +15,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from pipedrive_assets.alerts.snapshot import Snapshot, read_snapshot
+from pipedrive_assets.api.health_verdict import is_current
+from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.state.breaker import BreakerState
 from pipedrive_assets.state.health import Verdict
 from pipedrive_assets.state.outcomes import SyncOutcome
@@ -40,13 +42,10 @@ class PipedriveCollector(Collector):
             yield from _account(session)
             yield from _requests(state.stats(account).totals())
             yield from _budget(snapshot)
-            yield from _api(snapshot)
+            yield from _api(snapshot, session.settings)
             yield from _entities(entity_status(state, account, session.entities, snapshot.now))
             yield from _syncs(snapshot.outcomes)
-            alerts = _gauge("pipedrive_alert_raised", "1 while an alert is raised.", "condition", "severity")
-            for alert in state.alerts(account).states():
-                alerts.add_metric([alert.condition, alert.severity.value], float(alert.raised))
-            yield alerts
+            yield _alerts(snapshot, session.settings)
 
 
 def exposition(opened: Callable[[], AbstractContextManager[Session]]) -> str:
@@ -120,15 +119,25 @@ def _budget(snapshot: Snapshot) -> Iterator[Metric]:
     yield from (spent, left)
 
 
-def _api(snapshot: Snapshot) -> Iterator[Metric]:
+def _alerts(snapshot: Snapshot, settings: PipedriveSettings) -> Metric:
+    alerts = _gauge("pipedrive_alert_raised", "1 while an alert is raised.", "condition", "severity")
+    # Where alerting is switched off nobody looks whether what was raised then is over.
+    for alert in snapshot.alerts.values() if settings.alerting_enabled else ():
+        alerts.add_metric([alert.condition, alert.severity.value], float(alert.raised))
+    return alerts
+
+
+def _api(snapshot: Snapshot, settings: PipedriveSettings) -> Iterator[Metric]:
     breaker = _gauge("pipedrive_circuit_breaker_state", "1 for the state it is in.", "state")
     for state in BreakerState:
         breaker.add_metric([state.value], float(snapshot.breaker.state is state))
     yield breaker
     yield _value("pipedrive_circuit_breaker_failures", "Failed requests in a row.", snapshot.breaker.failures)
     health = _gauge("pipedrive_api_health", "1 for the verdict that holds.", "verdict")
+    holds = is_current(snapshot.health, settings, snapshot.now)
+    present = snapshot.health.verdict if holds else Verdict.UNKNOWN
     for verdict in Verdict:
-        health.add_metric([verdict.value], float(snapshot.health.verdict is verdict))
+        health.add_metric([verdict.value], float(present is verdict))
     yield health
     yield _value(
         "pipedrive_api_health_checked_timestamp_seconds", "When it was formed.", snapshot.health.checked_at

@@ -37,7 +37,9 @@ def alerts(ctx: click.Context, output: Output, trying: bool) -> None:
             failed = _try(output, session, ways)
             ctx.exit(1 if failed else 0)
         store = alert_store(session)
-        states, waiting = store.states(), store.messages(waiting=True)
+        # Switched off, nobody looks whether what was raised then is over.
+        states = store.states() if settings.alerting_enabled else ()
+        waiting = store.messages(waiting=True)
     unusable = unusable_channels(settings)
     if output.as_json:
         output.emit(

@@ -76,6 +76,10 @@ def test_what_is_raised_since_when_and_what_waits_for_its_channel(
     (alert,) = told["alerts"]
     assert (alert["condition"], alert["raised"], alert["told_at"]) == ("circuit_breaker_open", True, None)
     assert [each["channel"] for each in told["waiting"]] == ["mail"]
+    # Switched off, nobody would notice its end.
+    off = run("alerts", alerting_enabled=False).stdout
+    assert "Nothing is raised." in off
+    assert json.loads(run("alerts", "--json", alerting_enabled=False).stdout)["alerts"] == []
 
 
 def test_a_test_message_goes_each_way_and_the_exit_code_says_whether_it_arrived(run: Any) -> None:

@@ -22,6 +22,7 @@ from pipedrive_assets.exceptions import PipedriveException
 from pipedrive_assets.sandbox import Sandbox
 from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.sync.session import open_session
+from pipedrive_assets_tests.clocks import ManualClock
 from pipedrive_assets_tests.e2e.deployment import free_port, until
 from pipedrive_assets_tests.integration.conftest import SettingsFor
 
@@ -118,6 +119,17 @@ def test_breaker_health_and_alerts_are_shown(sandbox: Sandbox, settings_for: Set
     assert found["pipedrive_api_health"][("unhealthy",)] == 1
     assert found["pipedrive_alert_raised"][("circuit_breaker_open", "critical")] == 1
     assert found["pipedrive_account_info"] == {("Sandbox Industries", "8087566"): 1}
+    # Nobody looks any more: what was raised then is no figure of now, and neither is an old verdict.
+    off = settings.model_copy(update={"alerting_enabled": False})
+    assert "pipedrive_alert_raised" not in scraped(off)
+    a_day_on = ManualClock(time.time() + 86_400)
+    later = read(exposition(lambda: open_session(settings, clock=a_day_on)))
+    assert later["pipedrive_api_health"] == {
+        ("degraded",): 0,
+        ("healthy",): 0,
+        ("unhealthy",): 0,
+        ("unknown",): 1,
+    }
 
 
 def test_before_the_first_sync_there_is_something_to_read(

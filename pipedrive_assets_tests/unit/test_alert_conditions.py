@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pipedrive_assets.alerts.conditions import (
     FAILURE_SECONDS,
     MEMORY_SECONDS,
+    api_unhealthy,
     conditions,
     high_failure_rate,
     memory_threshold,
@@ -22,7 +23,7 @@ from pipedrive_assets.alerts.conditions import (
 from pipedrive_assets.alerts.snapshot import Snapshot
 from pipedrive_assets.api.budget import BudgetState
 from pipedrive_assets.settings import PipedriveSettings
-from pipedrive_assets.state.alerts import Severity
+from pipedrive_assets.state.alerts import AlertState, Severity
 from pipedrive_assets.state.breaker import BreakerSnapshot
 from pipedrive_assets.state.health import HealthState, Verdict
 from pipedrive_assets.state.lanes import Lane
@@ -59,6 +60,7 @@ def snapshot(**changes: Any) -> Snapshot:
         health=HealthState(Verdict.HEALTHY, "", NOW, NOW),
         budget=budget(0),
         outcomes=(),
+        alerts={},
     )
     return replace(calm, **changes)
 
@@ -66,6 +68,18 @@ def snapshot(**changes: Any) -> Snapshot:
 def outcome(status: str = "complete", *, ago: float = 0.0, **figures: Any) -> SyncOutcome:
     sync = SyncOutcome("deals", "r", status, "schedule", NOW - ago, 1.0, 0, 0, 0, 0, 0, 100.0, 10.0)
     return replace(sync, **figures)
+
+
+def test_syncs_that_a_clock_ran_ahead_of_do_not_count() -> None:
+    ahead = (outcome("failed", ago=-10 * 86_400, memory_percent=99),) * 9
+    assert not high_failure_rate(snapshot(outcomes=ahead), SETTINGS).raised
+    assert not memory_threshold(snapshot(outcomes=ahead), SETTINGS).raised
+
+
+@pytest.mark.parametrize(("ago", "raised"), [(0, True), (600, True), (3600, False), (-86_400, False)])
+def test_an_unhealthy_verdict_that_nobody_renews_is_no_alert(ago: float, raised: bool) -> None:
+    health = HealthState(Verdict.UNHEALTHY, "3 probes failed in a row", NOW - 9000, NOW - ago)
+    assert api_unhealthy(snapshot(health=health), SETTINGS).raised == raised
 
 
 def test_nothing_is_raised_while_all_is_well() -> None:
@@ -139,6 +153,44 @@ def test_a_budget_is_gone_when_pipedrive_says_so_and_not_when_somebody_set_it_to
     said = rate_limit_exhaustion(snapshot(budget=budget(10, exhausted=True)), SETTINGS)
     assert (said.raised, said.severity) == (True, Severity.CRITICAL)
     assert not rate_limit_exhaustion(snapshot(budget=budget(0, of=0)), SETTINGS).raised
+
+
+@pytest.mark.parametrize(
+    ("left", "before", "raised"),
+    [
+        (49, Severity.CRITICAL, True),
+        (50, Severity.CRITICAL, False),
+        (49, Severity.WARNING, False),  # eight tenths were spent then, and something was left
+        (9, None, True),
+        (10, None, False),
+    ],
+)
+def test_a_lane_that_was_dry_today_is_so_until_a_twentieth_of_the_day_is_free_again(
+    left: int, before: Severity | None, raised: bool
+) -> None:
+    # Most of the rest is kept for more urgent lanes, and given free little by little.
+    lanes = {**dict.fromkeys(Lane, left), Lane.PUSH: 400}
+    state = budget(600, available=lanes)
+    alerts = {} if before is None else {"rate_limit_exhaustion": raised_alert(before, since=NOW - 3600)}
+    seen = rate_limit_exhaustion(snapshot(budget=state, alerts=alerts), SETTINGS)
+    assert seen.raised == raised
+    if raised:
+        assert seen.severity is Severity.CRITICAL
+
+
+def test_a_lane_that_was_dry_yesterday_or_is_dry_no_more_counts_afresh() -> None:
+    state = budget(600, available=dict.fromkeys(Lane, 20))
+    yesterday = raised_alert(Severity.CRITICAL, since=NOW - 86_400)
+    over = replace(raised_alert(Severity.CRITICAL, since=NOW - 60), raised=False)
+    for alert in (yesterday, over):
+        seen = rate_limit_exhaustion(
+            snapshot(budget=state, alerts={"rate_limit_exhaustion": alert}), SETTINGS
+        )
+        assert not seen.raised
+
+
+def raised_alert(severity: Severity, *, since: float) -> AlertState:
+    return AlertState("rate_limit_exhaustion", severity, True, since, "")
 
 
 def test_where_limiting_is_off_our_own_figure_warns_and_only_pipedrives_word_is_critical() -> None:
