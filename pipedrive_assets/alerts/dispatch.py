@@ -7,7 +7,7 @@ another channel nor whoever called is any the worse for it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pipedrive_assets.alerts.channels import Channel, ChannelError
@@ -41,8 +41,7 @@ def look(session: Session, channels: Sequence[Channel], also: Iterable[Observati
     unwatched = [each.condition for each in store.states() if kind_of(each.condition) not in kinds]
     if unwatched:
         store.unwatch(unwatched)
-    observations = [*conditions(read_snapshot(session), session.settings), *also]
-    take_note(store, [each for each in observations if kind_of(each.condition) in kinds], channels)
+    take_note(session, [*conditions(read_snapshot(session), session.settings), *also], channels)
     return deliver(
         store,
         channels,
@@ -61,10 +60,17 @@ def alert_store(session: Session) -> AlertStore:
 
 
 def take_note(
-    store: AlertStore, observations: Collection[Observation], channels: Sequence[Channel]
+    session: Session, observations: Iterable[Observation], channels: Sequence[Channel]
 ) -> tuple[AlertState, ...]:
-    """Remember observations and queue what is to be told; returns what changed."""
-    changed = store.observe(observations, [channel.name for channel in channels])
+    """Remember what is watched of the observations and queue what is to be told; returns what changed.
+
+    Waits for no channel: the next look delivers.
+    """
+    kinds = watched(session.settings)
+    changed = alert_store(session).observe(
+        [each for each in observations if kind_of(each.condition) in kinds],
+        [channel.name for channel in channels],
+    )
     for each in changed:
         log_event(
             _log,

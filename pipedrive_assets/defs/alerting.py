@@ -1,13 +1,13 @@
 """Two sensors that tell people: one looks at the account every minute, one hears of each failed run.
 
-They exist where alerting is enabled. A tick reads the state store and sends what is due; it asks neither the
-API nor the warehouse, and each wait for a mail server is bounded. The state store remembers what was told, so
-that a restart of the daemon, or a second one, tells nothing twice.
+They exist where alerting is enabled. The first reads the state store and sends what is due, the second only
+takes note. Neither asks the API or the warehouse, and each wait for a mail server is bounded. The state store
+remembers what was told, so that a restart of the daemon, or a second one, tells nothing twice.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -24,8 +24,6 @@ RUN_FAILURES_SENSOR = "pipedrive_run_failures"
 LOOK_SECONDS = 60
 HEAR_SECONDS = 15
 RUN_FAILURE = "run_failure"
-
-
 QUIET_SECONDS = 86_400
 """A failed run that nobody repeats is no longer worth showing after this."""
 RUNS_LOOKED_AT = 100
@@ -55,28 +53,28 @@ def build_alert_sensors(settings: PipedriveSettings) -> list[dg.SensorDefinition
         name=RUN_FAILURES_SENSOR,
         minimum_interval_seconds=HEAR_SECONDS,
         default_status=on,
-        description="Tells people of runs that failed, unless they go on by themselves.",
+        description="Notes which runs failed, unless they go on by themselves; pipedrive_alerts tells.",
     )
     def hear(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
+        from pipedrive_assets.alerts.channels import channels
+        from pipedrive_assets.alerts.dispatch import take_note
         from pipedrive_assets.sync.session import open_session
 
         if goes_on_by_itself(context.dagster_run, context.get_step_failure_events()):
             return dg.SkipReason(f"run {context.dagster_run.run_id} goes on by itself")
         with open_session(settings) as session:
-            _tell(session, context, [failure_of(context)])
+            # Dagster hands over several failures a tick: to deliver here would add up their waits.
+            take_note(session, [failure_of(context)], channels(settings, context.log))
         return None
 
     return [look_around, hear]
 
 
 def goes_on_by_itself(run: dg.DagsterRun, failed_steps: Sequence[dg.DagsterEvent]) -> bool:
-    """Whether a run only waits for the next day's tokens, or is started again by Dagster.
-
-    By its steps and not by its tags, which a repetition inherits.
-    """
+    """Whether a run only waits for the next day's tokens, or is started again by Dagster."""
     if run.tags.get(run_tags.WILL_RETRY) == "true":
         return True
-    return bool(failed_steps) and all(map(pause.is_pause, failed_steps))
+    return pause.goes_on(run, failed_steps)
 
 
 def failure_name(run: dg.DagsterRun) -> str:
@@ -93,7 +91,9 @@ def failure_of(context: dg.RunFailureSensorContext) -> "Observation":
     from pipedrive_assets.state.alerts import Observation, Severity
 
     run = context.dagster_run
-    steps = [event for event in context.get_step_failure_events() if not pause.is_pause(event)]
+    failed = context.get_step_failure_events()
+    # Pauses only in a run that nobody resumes: then they are what there is to tell.
+    steps = [event for event in failed if not pause.is_pause(event)] or failed
     said = [f"{event.step_key}: {_why(event)}" for event in steps[:STEPS_NAMED]]
     if len(steps) > STEPS_NAMED:
         said.append(f"and {len(steps) - STEPS_NAMED} more")
@@ -110,12 +110,19 @@ def failure_of(context: dg.RunFailureSensorContext) -> "Observation":
     )
 
 
-def runs_recovered(instance: dg.DagsterInstance, states: Iterable["AlertState"]) -> Iterator["Observation"]:
-    """An end for each failure that was followed by a success of the same kind of run."""
+def runs_recovered(
+    instance: dg.DagsterInstance, states: Iterable["AlertState"], now: float
+) -> Iterator["Observation"]:
+    """An end for each failure that was followed by a success of the same kind of run.
+
+    Of a failure noted by a clock that has been set back since, a success within the last day is the end.
+    """
     from pipedrive_assets.state.alerts import Observation
 
     for state in _failures(states):
-        if _any_since(instance, state.condition, dg.DagsterRunStatus.SUCCESS, state.since):
+        since = state.since if state.since <= now else now - QUIET_SECONDS
+        # The last one: after a success it may have failed again.
+        if _ends_since(instance, state.condition, since)[:1] == [dg.DagsterRunStatus.SUCCESS]:
             yield Observation(state.condition, False, state.severity, state.since, state.detail)
 
 
@@ -125,22 +132,21 @@ def runs_forgotten(instance: dg.DagsterInstance, states: Iterable["AlertState"],
         state.condition
         for state in _failures(states)
         if state.since < now - QUIET_SECONDS
-        and not _any_since(instance, state.condition, dg.DagsterRunStatus.FAILURE, now - QUIET_SECONDS)
+        and dg.DagsterRunStatus.FAILURE not in _ends_since(instance, state.condition, now - QUIET_SECONDS)
     ]
 
 
-def _tell(session: "Session", context: Any, also: Iterable["Observation"] = ()) -> str:
+def _tell(session: "Session", context: dg.SensorEvaluationContext) -> str:
     """Look once and deliver; a sentence about what came of it, for the tick."""
     from pipedrive_assets.alerts.channels import channels
     from pipedrive_assets.alerts.dispatch import alert_store, look
 
     store = alert_store(session)
-    states = store.states()
-    ended = list(runs_recovered(context.instance, states))
+    states, now = store.states(), session.clock.time()
+    ended = list(runs_recovered(context.instance, states, now))
     over = {each.condition for each in ended}
-    store.forget(set(runs_forgotten(context.instance, states, session.clock.time())) - over)
-    news = {each.condition: each for each in [*ended, *also]}
-    done = look(session, channels(session.settings, context.log), news.values())
+    store.forget(set(runs_forgotten(context.instance, states, now)) - over)
+    done = look(session, channels(session.settings, context.log), ended)
     return _summary(sum(each.raised for each in store.states()), done)
 
 
@@ -154,18 +160,18 @@ def _failures(states: Iterable["AlertState"]) -> Iterator["AlertState"]:
     return (each for each in states if each.raised and each.condition.startswith(f"{RUN_FAILURE}:"))
 
 
-def _any_since(
-    instance: dg.DagsterInstance, condition: str, status: dg.DagsterRunStatus, since: float
-) -> bool:
+def _ends_since(instance: dg.DagsterInstance, condition: str, since: float) -> list[dg.DagsterRunStatus]:
+    """How runs of this kind have ended since then, the newest run first."""
     records = instance.get_run_records(
         dg.RunsFilter(
             job_name=condition.split(":")[1],
-            statuses=[status],
+            statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE],
             updated_after=datetime.fromtimestamp(since, UTC),
         ),
         limit=RUNS_LOOKED_AT,
     )
-    return any(failure_name(record.dagster_run) == condition for record in records)
+    runs = [record.dagster_run for record in records]
+    return [run.status for run in runs if failure_name(run) == condition]
 
 
 def _why(event: dg.DagsterEvent) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from pipedrive_assets.alerts.channels import SEND_SECONDS
 from pipedrive_assets.defs import alerting, run_tags
 from pipedrive_assets.defs.build import build_defs
 from pipedrive_assets.defs.jobs import ENTITY_JOB, FULL_JOB
@@ -18,7 +21,7 @@ from pipedrive_assets.settings import load_settings
 from pipedrive_assets.state.alerts import AlertState
 from pipedrive_assets.sync.session import open_session
 from pipedrive_assets_tests.e2e.world import MakeWorld, World
-from pipedrive_assets_tests.mail_server import Mailbox, mail_server
+from pipedrive_assets_tests.mail_server import Mailbox, mail_server, silent_server
 
 SPAN = KeyRange("2026-10", "2026-10")
 LOOK, HEAR = alerting.ALERTS_SENSOR, alerting.RUN_FAILURES_SENSOR
@@ -104,6 +107,7 @@ def test_a_failed_run_is_told_once_with_its_reason_and_its_end_by_the_next_succe
     for _ in range(2):
         fail(world, sandbox, "deals")
         sensors.tick(HEAR)
+        sensors.tick(LOOK)
     (mail,) = mailbox.mails
     text = mail.get_content()
     assert f"Condition: run_failure:{ENTITY_JOB}:deals (critical)" in text
@@ -129,12 +133,63 @@ def test_failures_of_different_jobs_and_assets_are_different_alerts(
     fail(world, sandbox, "persons", job=FULL_JOB)
     for _ in range(3):
         sensors.tick(HEAR)
+    sensors.tick(LOOK)
     assert set(states(world)) == {
         f"run_failure:{ENTITY_JOB}:deals",
         f"run_failure:{ENTITY_JOB}:persons",
         f"run_failure:{FULL_JOB}:persons",
     }
     assert len(subjects(mailbox)) == 3
+
+
+def test_to_hear_of_failures_takes_no_longer_where_the_mail_server_hangs(
+    make_world: MakeWorld, sandbox: Sandbox
+) -> None:
+    with silent_server() as port:
+        world = make_world(
+            sandbox,
+            alerting_enabled="true",
+            alert_mail_enabled="true",
+            alert_mail_to="data@example.com",
+            alert_smtp_host="127.0.0.1",
+            alert_smtp_port=port,
+            alert_smtp_security="none",
+            max_retry_attempts=0,
+        )
+        sensors = Sensors(world)
+        fail(world, sandbox, "deals")
+        started = time.monotonic()
+        sensors.tick(HEAR)
+        assert time.monotonic() - started < SEND_SECONDS / 2
+    with open_session(world.settings) as session:
+        waiting = session.state.alerts(session.known_key).messages(waiting=True)
+    assert [(each.channel, each.attempts) for each in waiting] == [("log", 0), ("mail", 0)]
+
+
+def test_a_failure_after_a_success_is_not_over(world: World, sandbox: Sandbox, mailbox: Mailbox) -> None:
+    sensors = Sensors(world)
+    fail(world, sandbox, "deals")
+    sensors.tick(HEAR)
+    sensors.tick(LOOK)
+    assert world.run(["deals"], SPAN).success
+    fail(world, sandbox, "deals")
+    sensors.tick(HEAR)
+    sensors.tick(LOOK)
+    assert subjects(mailbox) == ["[critical] A run has failed"]
+    assert [state.raised for state in states(world).values()] == [True]
+
+
+def test_a_failure_noted_by_a_clock_that_was_set_back_is_over_by_a_success(
+    world: World, sandbox: Sandbox
+) -> None:
+    sensors = Sensors(world)
+    fail(world, sandbox, "deals")
+    sensors.tick(HEAR)
+    now = datetime.now(UTC).timestamp()
+    ahead = [replace(each, since=now + 30 * 86_400) for each in states(world).values()]
+    assert list(alerting.runs_recovered(world.instance, ahead, now)) == []
+    assert world.run(["deals"], SPAN).success
+    assert [each.raised for each in alerting.runs_recovered(world.instance, ahead, now + 60)] == [False]
 
 
 def test_a_run_that_dagster_starts_again_is_not_told(world: World, sandbox: Sandbox) -> None:
@@ -213,6 +268,7 @@ def test_a_wrong_token_is_told_although_the_account_is_not_known(
     sensors = Sensors(world)
     assert not world.run(["deals"], SPAN).success
     sensors.tick(HEAR)
+    sensors.tick(LOOK)
     (mail,) = mailbox.mails
     assert "401" in mail.get_content()
     assert "f" * 40 not in mail.as_string()

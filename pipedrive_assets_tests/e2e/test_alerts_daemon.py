@@ -20,7 +20,8 @@ from pipedrive_assets_tests.e2e.deployment import LAUNCH, Deployment, deployed, 
 from pipedrive_assets_tests.mail_server import Mailbox, mail_server
 from pipedrive_assets_tests.scripted_server import Reply, ScriptedServer
 
-WITHIN_SECONDS = 60
+WITHIN_SECONDS = 100
+"""Longer than it takes to hear of a failed run and then to look around."""
 BREAKER_SECONDS = 3
 SECRET = "T000/B000/verysecretpath"
 
