@@ -31,6 +31,8 @@ _SCALE = "memory_scale"
 """Kept with a position beside the page's token: how small batches had become (1: not at all)."""
 _VARIANT = "variant"
 """Kept likewise: the number of the list, where an entity has one for each of several variants."""
+_OWES_LOOK = "owes_look"
+"""Kept likewise: that the rows without time are still to be looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class _Walk:
     resumed: bool = False
     committed: Position | None = None
     saw_timeless: bool = False
+    owes_look: bool = False
 
 
 class ListScan:
@@ -89,18 +92,22 @@ class ListScan:
         pages = self._pages(resume)
         while True:
             try:
+                if walk.owes_look:
+                    self._look_for_rows_without_time()
                 page, following = next(pages)
+                if walk.pages == 0 and page.server_time_known:
+                    # The moment before the request: what is written while it is answered is not proven seen.
+                    walk.t0 = min(page.server_time, page.requested_at)
+                complete, ended = self._take(page)
+                place = following
+                if walk.pages == 1 and following is not None:
+                    self._expect_rows_without_time(page)
+                if walk.owes_look:
+                    self._look_for_rows_without_time()
             except BaseException:
                 # Also when a person or Dagster interrupts: what was fetched has been paid for.
                 self._save(place)
                 raise
-            if walk.pages == 0 and page.server_time_known:
-                # The moment before the request: what is written while it is answered is not proven seen.
-                walk.t0 = min(page.server_time, page.requested_at)
-            complete, ended = self._take(page)
-            if walk.pages == 1 and following is not None:
-                self._look_for_rows_without_time(page)
-            place = following
             finished = complete and (ended or place is None)
             halted = not finished and self._job.should_stop()
             if not (finished or halted or self._batcher.due):
@@ -159,28 +166,28 @@ class ListScan:
             return records, any(moment is not None and moment < scan.since for moment in times)
         return records, False
 
-    def _look_for_rows_without_time(self, first: Page) -> None:
-        """Read the rows without ``update_time`` that a bounded scan from the beginning would not reach.
+    def _expect_rows_without_time(self, first: Page) -> None:
+        """Find out from the first page where the rows without ``update_time`` are, if there are any.
 
         They sort to one end, and which one is not documented: where the first row has a time, they can only
         be at the other end, which a scan that stops early never sees.
         """
-        scan = self._scan
+        scan, walk = self._scan, self._walk
         if scan.order is not Order.UPDATE_ASC or scan.since is not None:
             return
-        if first.rows and self._job.update_time(first.rows[0]) is None:
-            self._walk.saw_timeless = True
-            return
-        if scan.until is None:
-            return
-        request = self._request((*scan.params, ("sort_direction", "desc")))
+        walk.saw_timeless = bool(first.rows) and self._job.update_time(first.rows[0]) is None
+        walk.owes_look = not walk.saw_timeless and scan.until is not None
+
+    def _look_for_rows_without_time(self) -> None:
+        """Read the rows without ``update_time`` that a bounded scan from the beginning would not reach."""
+        request = self._request((*self._scan.params, ("sort_direction", "desc")))
         for page in self._job.context.paginator.pages(request, None):
             self._job.tally.count_page(page)
             timeless = [record for record in page.rows if self._job.update_time(record) is None]
             self._batcher.add(self._parse(timeless, page))
             if len(timeless) < len(page.rows):
                 break
-        self._walk.saw_timeless = True
+        self._walk.saw_timeless, self._walk.owes_look = True, False
 
     # Committing ---------------------------------------------------------------------------------
 
@@ -228,7 +235,9 @@ class ListScan:
             return None
         token: dict[str, Any] | None = None
         if place is not None:
-            besides = {_SCALE: self._job.context.memory.scale, _VARIANT: place.variant}
+            besides: dict[str, Any] = {_SCALE: self._job.context.memory.scale, _VARIANT: place.variant}
+            if walk.owes_look:
+                besides[_OWES_LOOK] = True
             token = asdict(place.token) | besides
         return Position(
             stream=self._scan.stream.name,
@@ -252,6 +261,7 @@ class ListScan:
             return None
         if self._scan.order is Order.AS_LISTED and not self._still_tells(position):
             return None
+        token = dict(position.token)
         self._walk = _Walk(
             t0=position.t0,
             newest=position.last_update_time,
@@ -260,11 +270,11 @@ class ListScan:
             pages=position.pages,
             resumed=True,
             committed=position,
+            owes_look=bool(token.pop(_OWES_LOOK, False)),
         )
         log_event(
             logger, "scan_resumed", entity=job.spec.name, stream=self._scan.stream.name, rows=position.rows
         )
-        token = dict(position.token)
         # Where memory was short, a new process must not begin with the pages that filled it.
         job.context.memory.start_at(float(token.pop(_SCALE, 1.0)))
         variant = int(token.pop(_VARIANT, 0))
