@@ -24,7 +24,7 @@ from pipedrive_assets.logs import log_event
 from pipedrive_assets.sync.batcher import Batcher
 from pipedrive_assets.sync.job import EntityJob
 from pipedrive_assets.sync.parsing import PageFacts
-from pipedrive_assets.sync.plan import NOTHING, OPEN_END, missing
+from pipedrive_assets.sync.plan import NOTHING, OPEN_END, missing, read_whole
 from pipedrive_assets.warehouse.batch import CoverageSpan, MergeCounts, Position, ReplacedParents
 from pipedrive_assets.warehouse.intervals import Interval, IntervalSet
 
@@ -118,7 +118,7 @@ class ParentScan:
             return []
         options, resumed = self._job.options, self._job.resumed.get(self._stream.name, NOTHING)
         if all(stream.incremental is Incremental.NONE for stream in self._parent.streams):
-            return [] if resumed else [Interval(None, head)]
+            return [] if read_whole(options, resumed) else [Interval(None, head)]
         wanted = IntervalSet()
         for since, until in missing(options, covered, resumed):
             wanted |= IntervalSet.of(since, until or OPEN_END)

@@ -88,9 +88,7 @@ def plan_stream(
     first, because a schedule that falls behind should be fresh before it is complete.
     """
     if stream.incremental is Incremental.NONE:
-        # Such a list is covered from the beginning or not at all.
-        read = resumed.head is not None and (options.until is None or resumed.head >= options.until)
-        return [] if read else list(_scans(stream, [(None, None)]))
+        return [] if read_whole(options, resumed) else list(_scans(stream, [(None, None)]))
     windows = list(missing(options, covered, resumed))
     if not windows:
         return []
@@ -98,6 +96,14 @@ def plan_stream(
         # These lists cannot be cut off above: one scan from the oldest gap reads all the others too.
         windows = [(windows[-1][0], None)]
     return list(_scans(stream, windows))
+
+
+def read_whole(options: SyncOptions, resumed: IntervalSet) -> bool:
+    """Whether the runs to be resumed have read all that is wanted of a list that is only ever read whole.
+
+    Such a list is covered from the beginning or not at all.
+    """
+    return resumed.head is not None and (options.until is None or resumed.head >= options.until)
 
 
 def missing(

@@ -115,6 +115,67 @@ def test_a_list_dearer_than_a_days_tokens_comes_to_its_end(
         assert_equal_copy(session.warehouse, {entity: sandbox.rows(entity)})
 
 
+@pytest.mark.parametrize("resumes", [True, False], ids=["resumed for days", "asked again the next day"])
+def test_with_tokens_for_one_page_a_day_a_window_without_timeless_rows_comes_to_its_end(
+    sandbox: Sandbox, settings_for: SettingsFor, resumes: bool
+) -> None:
+    for row in sandbox.rows("organizations"):
+        if row["update_time"] is None:
+            sandbox.account.update("organizations", row["id"], name="touched")
+    until = midnight_after(sandbox)
+    runs: list[str] = []
+    result: SyncResult | None = None
+    while result is None or result.status is SyncStatus.PAUSED:
+        assert len(runs) < 20
+        sandbox.clock.set(
+            next_morning(sandbox) if resumes or not runs else midnight_after(sandbox).timestamp()
+        )
+        sandbox.limits.reset()
+        # The first day also asks whose token it is.
+        sandbox.limits.set_budget(12 if not runs else 10 if resumes else 1000)
+        options = SyncOptions(
+            mode=SyncMode.WINDOW, until=until, lane=Lane.PUSH, resumes=tuple(runs) if resumes else ()
+        )
+        run_id = f"day-{len(runs) + 1}"
+        with open_session(
+            settings_for(sandbox, **SMALL), run_id=run_id, clock=FollowingClock(sandbox.clock)
+        ) as session:
+            result = session.sync("organizations", options)
+            held = session.warehouse.row_count("organizations")
+            if not runs:
+                assert held == 5, "the page that was paid for is kept"
+            if result.status is SyncStatus.COMPLETE:
+                assert_equal_copy(session.warehouse, {"organizations": sandbox.rows("organizations")})
+        runs.append(run_id)
+    assert result.status is SyncStatus.COMPLETE
+    looks = [record for record in sandbox.log if record.params.get("sort_direction") == "desc"]
+    assert [record.status for record in looks] == [200], "it was looked for rows without a time, once"
+
+
+@pytest.mark.parametrize("asked_until", ["the day it was read", "a month later"])
+def test_a_list_below_parents_without_times_is_read_again_for_what_came_after_it(
+    sandbox: Sandbox, settings_for: SettingsFor, asked_until: str
+) -> None:
+    def visits() -> int:
+        return sum(record.path == "/phases" for record in sandbox.log)
+
+    clock = FollowingClock(sandbox.clock)
+    with open_session(settings_for(sandbox, **SMALL), run_id="day-1", clock=clock) as session:
+        session.sync("boards")
+        first = session.sync("phases", SyncOptions(mode=SyncMode.FULL))
+        assert first.status is SyncStatus.COMPLETE
+    until = datetime(2026, 6, 1, tzinfo=UTC)
+    if asked_until == "a month later":
+        until = datetime(2026, 7, 1, tzinfo=UTC)
+        sandbox.clock.set(datetime(2026, 7, 1, 6, tzinfo=UTC).timestamp())
+    before = visits()
+    with open_session(settings_for(sandbox, **SMALL), run_id="later", clock=clock) as session:
+        session.sync("boards", SyncOptions(mode=SyncMode.FULL))
+        options = SyncOptions(mode=SyncMode.WINDOW, until=until, resumes=("day-1",))
+        assert session.sync("phases", options).status is SyncStatus.COMPLETE
+    assert (visits() > before) == (asked_until == "a month later")
+
+
 def assert_silent_until_the_reset(
     sandbox: Sandbox, session: Session, left: Sequence[str], options: SyncOptions
 ) -> None:
