@@ -2,7 +2,8 @@
 
 The timeouts of ``requests`` bound each wait for bytes and not the sum of them: a server that sends one byte
 now and then, in the headers or in the body, never times out. So every read from the socket is given no
-longer than what is left of the call.
+longer than what is left of the call, and so is every attempt to connect, of which a host with several
+addresses takes several. Only looking up those addresses is the system's affair, and without bound here.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
 
 TimeLeft = Callable[[], float]
 """Seconds until the deadline of the request under way; zero or less when it has passed."""
@@ -62,15 +65,54 @@ class _TimedAdapter(HTTPAdapter):
 
 
 class _TimedHTTP(HTTPConnection):
+    """A connection that is made, and read from, within the time that is left."""
+
     def __init__(self, *args: Any, time_left: TimeLeft, **named: Any) -> None:
         super().__init__(*args, **named)
+        self._time_left = time_left
         self.response_class = partial(_TimedResponse, time_left)  # type: ignore[assignment]
 
+    def _new_conn(self) -> socket.socket:
+        """Connect to the first address that answers, with the exceptions of urllib3."""
+        try:
+            family = allowed_gai_family()
+            places = socket.getaddrinfo(self._dns_host.strip("[]"), self.port, family, socket.SOCK_STREAM)
+        except (socket.gaierror, UnicodeError) as unknown:
+            raise NameResolutionError(self.host, self, socket.gaierror(*unknown.args)) from unknown
+        failure = OSError("the host has no address")
+        for family, kind, protocol, _, address in places:
+            try:
+                return self._connected(socket.socket(family, kind, protocol), address)
+            except OSError as error:
+                failure = error
+        if isinstance(failure, TimeoutError):
+            raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from failure
+        raise NewConnectionError(self, f"no connection to {self.host}: {failure}") from failure
 
-class _TimedHTTPS(HTTPSConnection):
-    def __init__(self, *args: Any, time_left: TimeLeft, **named: Any) -> None:
-        super().__init__(*args, **named)
-        self.response_class = partial(_TimedResponse, time_left)  # type: ignore[assignment]
+    def _connected(self, made: socket.socket, address: Any) -> socket.socket:
+        try:
+            for option in self.socket_options or ():
+                made.setsockopt(*option)
+            made.settimeout(self._shorter(self.timeout))
+            if self.source_address:
+                made.bind(self.source_address)
+            made.connect(address)
+            # What is left now is for the TLS handshake.
+            made.settimeout(self._shorter(self.timeout))
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def _shorter(self, timeout: Any) -> float:
+        left = self._time_left()
+        if left <= 0:
+            raise TimeoutError("the deadline passed while the connection was being made")
+        return min(left, timeout) if isinstance(timeout, int | float) else left
+
+
+class _TimedHTTPS(_TimedHTTP, HTTPSConnection):
+    """The same over TLS."""
 
 
 class _TimedResponse(http.client.HTTPResponse):

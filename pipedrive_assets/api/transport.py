@@ -76,7 +76,8 @@ class Transport:
     ) -> Answer:
         """Send one request and read its body to the end; ``deadline`` is monotonic seconds.
 
-        Connecting and each wait for data take at most the timeout, all together no longer than the deadline.
+        Connecting to an address and each wait for data take at most the timeout, all together no longer than
+        the deadline; what looking up the host's addresses takes is up to the system.
         Errors raised: ``requests.RequestException``.
         """
         sent = self._clock.monotonic()

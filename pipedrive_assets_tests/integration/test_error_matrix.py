@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,8 +41,8 @@ PACE = [1, 2, 4]
 """Own waits between the four attempts, without jitter."""
 SLOW_PACE = [4, 8, 16]
 """The same during maintenance."""
-BURST_PACE = [2, 4, 8]
-"""The same after a burst 429: the window is two seconds long."""
+BURST_PACE = [2, 4]
+"""The same after a burst 429: the window is two seconds long, and three refusals in a row are the most."""
 
 HTML = b"<!DOCTYPE html><html><head><title>Attention Required! | Cloudflare</title></head></html>"
 NOON = "Mon, 23 Nov 2026 12:00:00 GMT"
@@ -91,7 +92,7 @@ def final(name: str, reply: Reply, error: type[PipedriveException], kind: str | 
 def burst(name: str, headers: dict[str, str], waits: list[float]) -> Row:
     """Over the limit of the two-second window: nothing was done, so a POST is repeated too, for free."""
     reply = Reply(429, said("request over limit"), headers)
-    return Row(name, reply, PipedriveRateLimitException, "burst", True, 4, waits, tokens=0, posts=4)
+    return Row(name, reply, PipedriveRateLimitException, "burst", True, 3, waits, tokens=0, posts=3)
 
 
 def lost(name: str, reply: Reply, timeout: float = 20.0) -> Row:
@@ -165,10 +166,10 @@ STATUSES = [
     final("415 feature off", Reply(415, NO), PipedriveApiException),
     final("422 webhooks full", Reply(422, NO), PipedriveApiException),
     burst("429 burst", {}, BURST_PACE),
-    burst("429 burst, Retry-After in seconds", {"Retry-After": "5"}, [5, 5, 8]),
-    burst("429 burst, Retry-After as a date", {"Retry-After": NINE_SECONDS_PAST, "Date": NOON}, [9, 9, 9]),
+    burst("429 burst, Retry-After in seconds", {"Retry-After": "5"}, [5, 5]),
+    burst("429 burst, Retry-After as a date", {"Retry-After": NINE_SECONDS_PAST, "Date": NOON}, [9, 9]),
     burst("429 burst, Retry-After unreadable", {"Retry-After": "soon"}, BURST_PACE),
-    burst("429 burst, reset of the window", {"x-ratelimit-reset": "3"}, [3, 4, 8]),
+    burst("429 burst, reset of the window", {"x-ratelimit-reset": "3"}, [3, 4]),
     burst("429 burst, tokens left", {"x-daily-ratelimit-token-remaining": "17"}, BURST_PACE),
     Row(
         "429 daily",
@@ -420,6 +421,38 @@ def test_what_connecting_took_is_not_left_for_the_answer(tmp_path: Path) -> None
         timer.start()
         stack.callback(timer.join)
         assert seconds_of_a_call(url, tmp_path) < DEADLINE + PATIENCE / 2
+
+
+def test_several_addresses_that_do_not_answer_share_the_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lookup = socket.getaddrinfo
+    with ExitStack() as stack:
+        listener, _ = _full(stack)
+        port = listener.getsockname()[1]
+
+        def addresses(host: str, *rest: Any, **named: Any) -> Any:
+            return lookup("127.0.0.1" if host == "many.example" else host, *rest, **named) * 6
+
+        monkeypatch.setattr(socket, "getaddrinfo", addresses)
+        monkeypatch.setenv("NO_PROXY", "many.example")
+        assert seconds_of_a_call(f"http://many.example:{port}", tmp_path) < DEADLINE + PATIENCE / 2
+
+
+def test_an_address_that_does_not_answer_is_followed_by_the_next(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lookup = socket.getaddrinfo
+
+    def addresses(host: str, *rest: Any, **named: Any) -> Any:
+        places = ["127.0.0.9", "127.0.0.1"] if host == "many.example" else [host]
+        return [found for place in places for found in lookup(place, *rest, **named)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", addresses)
+    monkeypatch.setenv("NO_PROXY", "many.example")
+    server.script = lambda _: Reply(404, NO)
+    with bench_at(server.url.replace("127.0.0.1", "many.example"), tmp_path) as bench:
+        assert type(bench.fail("GET")) is PipedriveApiException
 
 
 @pytest.mark.parametrize(("deadline", "requests"), [(0.9, 1), (2.9, 2), (6.9, 3), (11, 4)])
