@@ -123,7 +123,9 @@ class PipedriveRateLimitManager:
                     return replace(permit, wait_seconds=self._clock.monotonic() - started)
                 permit = self._rebook(permit, deadline)
         except BaseException:
-            self._ledger.cancel(permit.reservation.reservation_id)
+            with self._store.transaction():
+                self._ledger.cancel(permit.reservation.reservation_id)
+                self._give_back(permit)
             raise
 
     def settle(
@@ -150,7 +152,8 @@ class PipedriveRateLimitManager:
                 server_time=server_time,
             )
             if permit.reopens:
-                self._ledger.reopen(seen.daily, server_time=server_time)
+                by_hand = self._policy.budget_origin(self._ledger.day().header_limit) == "setting"
+                self._ledger.reopen(seen.daily, server_time=server_time, keep_own=by_hand)
             # The headers of a search may speak of its own window: they teach nothing about the general one.
             others = 0 if permit.search else self._learn_window(seen, permit, arrived_by)
             if self._policy.enabled:
@@ -208,9 +211,7 @@ class PipedriveRateLimitManager:
             if state.exhausted and not permit.reopens:
                 refusal = Refusal(self._allowed(permit.lane, state), state)
                 raise self._refused(refusal, permit.reservation.tokens, permit.endpoint, permit.lane)
-            if self._policy.enabled:
-                for window in self._windows(permit.search):
-                    window.give_back(permit.slot_at)
+            self._give_back(permit)
             slot_at = self._next_slot(permit.search)
             self._check_deadline(slot_at, permit.endpoint, deadline)
             self._ledger.move(
@@ -289,6 +290,11 @@ class PipedriveRateLimitManager:
         if self._policy.enabled:
             for window in self._windows(search):
                 window.book(slot_at)
+
+    def _give_back(self, permit: Permit) -> None:
+        if self._policy.enabled:
+            for window in self._windows(permit.search):
+                window.give_back(permit.slot_at)
 
     def _learn_window(self, seen: LimitHeaders, permit: Permit, arrived_by: float) -> int:
         if seen.window_limit is not None:

@@ -239,12 +239,20 @@ class TokenLedger:
                 day = answered_on or day_of(now + self._offset(connection))
                 self._observe(connection, day, seen, now)
 
-    def reopen(self, seen: Observation, *, server_time: datetime | None = None) -> None:
-        """Believe an answer that shows tokens although the day had none left; without such, do nothing."""
+    def reopen(
+        self, seen: Observation, *, server_time: datetime | None = None, keep_own: bool = False
+    ) -> None:
+        """Believe an answer that shows tokens although the day had none left; without such, do nothing.
+
+        With ``keep_own`` our own spending stays counted whatever the server says: a budget set by hand is
+        ours to keep, and nobody else forgives what was spent of it.
+        """
         with self._database.begin() as connection:
             moment = self._clock.time() + self._offset(connection)
             day = day_of(moment if server_time is None else server_time.timestamp())
-            reopen(connection, self.account, day, limit=seen.limit, remaining=seen.remaining)
+            reopen(
+                connection, self.account, day, limit=seen.limit, remaining=seen.remaining, keep_own=keep_own
+            )
 
     def unanswered(self, *, after: float, until: float) -> int:
         """How many requests left between two moments (epoch seconds) and have no answer yet."""

@@ -1,7 +1,7 @@
 """Going on with a day that had no tokens left, once an answer has shown that there are some.
 
 The server has begun another day than ours, or forgiven some spending. What it does not count any more is not
-held against us either.
+held against us either, unless the budget is one that we have set ourselves.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ _days = tables.ledger_days
 
 
 def reopen(
-    connection: Connection, account: str, day: str, *, limit: int | None, remaining: int | None
+    connection: Connection,
+    account: str,
+    day: str,
+    *,
+    limit: int | None,
+    remaining: int | None,
+    keep_own: bool,
 ) -> None:
     """Take the word of an answer's headers (None: missing) for a day that is exhausted; else do nothing."""
     if remaining is None or remaining <= 0:
@@ -31,6 +37,6 @@ def reopen(
         .values(
             exhausted=False,
             server_spent=spent,
-            own_spent=known.own_spent if spent is None else min(known.own_spent, spent),
+            own_spent=known.own_spent if spent is None or keep_own else min(known.own_spent, spent),
         )
     )

@@ -421,9 +421,7 @@ def test_a_slot_that_was_missed_is_booked_anew(store: StateStore, clock: ManualC
             assert permits[-1].wait_seconds == pytest.approx(7.1)
 
 
-def test_a_wall_clock_set_back_by_days_does_not_block_anybody(
-    manager_for: Build, clock: ManualClock
-) -> None:
+def test_a_wall_clock_set_back_by_days_does_not_block_anybody(manager_for: Build, clock: ManualClock) -> None:
     manager = manager_for()
     for _ in range(30):
         acquire(manager, 1)
@@ -629,7 +627,10 @@ def test_switched_off_it_neither_refuses_nor_waits_but_counts_and_obeys_a_429(
     assert sum(clock.slept) == pytest.approx(4)
 
 
-def test_an_interrupted_sleep_gives_the_tokens_back(store: StateStore, clock: ManualClock) -> None:
+@pytest.mark.parametrize("search", [False, True])
+def test_an_interrupted_sleep_gives_the_tokens_and_the_slot_back(
+    store: StateStore, clock: ManualClock, search: bool
+) -> None:
     class Interrupted(ManualClock):
         def sleep(self, seconds: float) -> None:
             if seconds > 0:
@@ -640,8 +641,25 @@ def test_an_interrupted_sleep_gives_the_tokens_back(store: StateStore, clock: Ma
     )
     with pytest.raises(KeyboardInterrupt):
         for _ in range(21):
-            acquire(manager, 1)
-    assert manager.budget().reserved == 20
+            manager.acquire(1, "v2:/deals/search" if search else DEALS, Lane.BACKFILL)
+    assert manager.budget().reserved == (10 if search else 20)
+    # Nobody behind it has to wait for a slot that is not used.
+    for key in ("k", "k:search") if search else ("k",):
+        assert store.window(key).has_room(clock.time() + 1000, 20, margin=1000)
+        assert not store.window(key).has_room(clock.time() + 1000, 9 if search else 19, margin=1000)
+
+
+@pytest.mark.parametrize(("setting", "left"), [(10_000, 1_000), (None, 30_000), (40_000, 30_000)])
+def test_a_reopened_day_forgives_what_the_server_forgives_but_not_a_budget_set_by_hand(
+    manager_for: Build, setting: int | None, left: int
+) -> None:
+    manager = manager_for(daily_token_budget=setting)
+    daily = {"x_daily_ratelimit_token_limit": "30000"}
+    send(manager, 9_000, **daily, x_daily_ratelimit_token_remaining="0")
+    probe = manager.acquire(0, "v1:/users/me", Lane.INCREMENTAL, probe=True)
+    headers = {"x-daily-ratelimit-token-limit": "30000", "x-daily-ratelimit-token-remaining": "30000"}
+    manager.settle(probe, charged=0, headers=headers)
+    assert manager.budget().remaining == left
 
 
 def test_binding_the_account_takes_provisional_spending_along(manager_for: Build) -> None:
