@@ -238,7 +238,7 @@ class Budget(BaseModel):
     )
     rate_limit_max_delay: float = setting(
         16,
-        "Longest delay of our own back-off; what the server asks for is never cut.",
+        "Longest delay of our own back-off; what the server asks for is kept, up to a day.",
         unit="seconds",
         gt=0,
         le=3600,
@@ -280,7 +280,7 @@ class Errors(BaseModel):
         "Time until one request is let through again; doubles each time that fails, up to an hour.",
         unit="seconds",
         gt=0,
-        le=86_400,
+        le=3600,
     )
 
 
