@@ -17,7 +17,7 @@ import requests
 from pipedrive_assets.api.auth import Auth
 from pipedrive_assets.api.call import Call, Effort, endpoint_of
 from pipedrive_assets.api.circuit_breaker import CircuitBreaker
-from pipedrive_assets.api.error_handler import Accepted, Failed, PipedriveErrorHandler
+from pipedrive_assets.api.error_handler import Accepted, Failed, Failure, PipedriveErrorHandler
 from pipedrive_assets.api.rate_limit import PipedriveRateLimitManager
 from pipedrive_assets.api.request_journal import RequestJournal
 from pipedrive_assets.api.response import ApiResponse
@@ -212,9 +212,15 @@ class PipedriveClient:
     def _attempts(self, call: Call) -> ApiResponse:
         effort = Effort()
         outcome = self._attempt(call, effort)
+        last: Failure | None = None
+        in_a_row = 0
         while isinstance(outcome, Failed):
             error = outcome.error
-            delay = self._errors.delay_seconds(call.method, outcome, retries=effort.requests - 1)
+            in_a_row = in_a_row + 1 if outcome.kind is last else 1
+            last = outcome.kind
+            delay = self._errors.delay_seconds(
+                call.method, outcome, retries=effort.requests - 1, in_a_row=in_a_row
+            )
             if delay is None or self._clock.monotonic() + delay >= call.deadline:
                 raise error.with_context(details={"requests": effort.requests, "tokens": effort.tokens})
             self._journal.retry(call, error, attempt=effort.requests, delay=delay)

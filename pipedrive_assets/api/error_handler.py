@@ -126,8 +126,13 @@ class Failed:
     """An attempt that did not; ``answer`` is None where none came."""
 
     error: PipedriveException
-    rule: Rule
+    kind: Failure
     answer: Answer | None
+
+    @property
+    def rule(self) -> Rule:
+        """What follows from it."""
+        return RULES[self.kind]
 
     @property
     def penalty_seconds(self) -> float:
@@ -171,16 +176,15 @@ class PipedriveErrorHandler:
     def judge_failure(self, failure: requests.RequestException, *, context: ErrorContext) -> Failed:
         """Classify a request that got no complete answer."""
         kind, reason = _connection_failure(failure)
-        rule = RULES[kind]
         error = PipedriveConnectionException(
             f"{context.method} {context.endpoint}: {reason}",
             context=context.filled(details={"failure": kind.value, "cause": type(failure).__name__}),
-            retryable=rule.policy is not None,
+            retryable=RULES[kind].policy is not None,
         )
         error.__cause__ = failure
-        return Failed(error, rule, answer=None)
+        return Failed(error, kind, answer=None)
 
-    def delay_seconds(self, method: str, failed: Failed, retries: int) -> float | None:
+    def delay_seconds(self, method: str, failed: Failed, retries: int, *, in_a_row: int = 1) -> float | None:
         """Seconds until the next attempt; None if there is to be none.
 
         A request that may have arrived is repeated only if doing it twice changes nothing (POST is not).
@@ -188,7 +192,7 @@ class PipedriveErrorHandler:
         rule = failed.rule
         if rule.policy is None or (rule.arrived and method not in _IDEMPOTENT):
             return None
-        return self._backoff.delay_seconds(rule.policy, retries, failed.error.retry_after)
+        return self._backoff.delay_seconds(rule.policy, retries, failed.error.retry_after, in_a_row=in_a_row)
 
 
 def failure_of(error: PipedriveApiException) -> Failure:
@@ -205,7 +209,7 @@ def failure_of(error: PipedriveApiException) -> Failure:
 
 def _refused(status: int, answer: Answer, body: Any, context: ErrorContext, url: str) -> Failed:
     error = PipedriveApiException.from_response(status, answer.headers, body, context=context, url=url)
-    return Failed(error, RULES[failure_of(error)], answer)
+    return Failed(error, failure_of(error), answer)
 
 
 def _mangled(answer: Answer, context: ErrorContext, url: str, complaint: str) -> Failed:
@@ -218,7 +222,7 @@ def _mangled(answer: Answer, context: ErrorContext, url: str, complaint: str) ->
         body=answer.body[:_SAMPLE_BYTES],
         context=context,
     )
-    return Failed(error, RULES[Failure.MANGLED], answer)
+    return Failed(error, Failure.MANGLED, answer)
 
 
 def _missing(payload: Mapping[str, Any], keys: Sequence[str]) -> str | None:

@@ -63,7 +63,9 @@ def _line(failure: Failure, rule: Rule, backoff: Backoff) -> tuple[str, ...]:
     what, exception = _WHAT[failure]
     waits: list[str] = []
     if rule.policy is not None:
-        while (wait := backoff.delay_seconds(rule.policy, len(waits), None)) is not None:
+        while (
+            wait := backoff.delay_seconds(rule.policy, len(waits), None, in_a_row=len(waits) + 1)
+        ) is not None:
             waits.append(f"{wait:g}")
     repeated = bool(waits) and not rule.arrived
     return (

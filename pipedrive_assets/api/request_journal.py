@@ -72,19 +72,25 @@ class RequestJournal:
 def _facts(
     call: Call, outcome: Accepted | Failed, attempt: int, charged: int, seconds: float, wait_seconds: float
 ) -> RequestFacts:
-    answer, error = outcome.answer, outcome.error if isinstance(outcome, Failed) else None
-    failed = isinstance(outcome, Failed) and outcome.rule.trips
+    answer = outcome.answer
+    failure = outcome if isinstance(outcome, Failed) else None
+    failed = failure is not None and failure.rule.trips
     if answer is not None:
-        status, seconds = str(answer.status), answer.received - answer.sent
-    else:
-        status = "" if error is None else str(error.context.details["failure"])
+        seconds = answer.received - answer.sent
     return RequestFacts(
         endpoint=call.endpoint,
-        status=status,
+        status=_status(outcome),
         failed=failed,
-        refused=error is not None and not failed,
+        refused=failure is not None and not failed,
         retry=attempt > 1,
         tokens=charged,
         seconds=seconds,
         wait_seconds=wait_seconds,
     )
+
+
+def _status(outcome: Accepted | Failed) -> str:
+    """The HTTP status; where there is none, or one that belies the body, the class of the failure."""
+    if isinstance(outcome, Failed) and (outcome.answer is None or outcome.answer.status < 300):
+        return outcome.kind.value
+    return "" if outcome.answer is None else str(outcome.answer.status)

@@ -50,7 +50,8 @@ _WINDOW = select(
 class RequestFacts:
     """One request and its outcome.
 
-    ``status`` is the HTTP status as text, or what became of a request without an answer. ``failed``: no
+    ``status`` is the HTTP status as text, or the class of the failure: without an answer, or with one that
+    says 200 and is none (mangled, refused). ``failed``: no
     answer, or one that counts for the circuit breaker; ``refused``: any other error answer. ``seconds`` went
     to HTTP, ``wait_seconds`` to the rate limit.
     """

@@ -353,6 +353,17 @@ def test_a_burst_429_waits_as_long_as_the_server_says(
     assert bench.limiter.budget().spent == 10
 
 
+def test_only_burst_429_in_a_row_are_counted_together(bench_for: Callable[..., Bench]) -> None:
+    bench = bench_for(max_retry_attempts=10, request_deadline=1000)
+    refused = Reply(429, headers={"Retry-After": "1"})
+    bench.server.replies(refused, refused, Reply(502), refused, refused, OK)
+    assert bench.get().requests == 6
+    bench.server.replies(Reply(502), Reply(502), Reply(502), refused, refused, refused, OK)
+    with pytest.raises(PipedriveRateLimitException):
+        bench.get()
+    assert bench.requests == 6 + 6
+
+
 def test_a_daily_429_stops_every_request_until_the_reset(bench: Bench) -> None:
     spent = {"x-daily-ratelimit-token-remaining": "0", "x-daily-ratelimit-token-limit": "30000"}
     bench.server.replies(Reply(429, headers=spent))

@@ -17,10 +17,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pipedrive_assets.alerts.dispatch import look
 from pipedrive_assets.alerts.metrics import exposition
+from pipedrive_assets.catalog.spec import Version
 from pipedrive_assets.cli import main
 from pipedrive_assets.exceptions import PipedriveException
 from pipedrive_assets.sandbox import Sandbox
 from pipedrive_assets.settings import PipedriveSettings
+from pipedrive_assets.state.lanes import Lane
 from pipedrive_assets.sync.session import open_session
 from pipedrive_assets_tests.clocks import ManualClock
 from pipedrive_assets_tests.e2e.deployment import free_port, until
@@ -79,6 +81,23 @@ def test_error_answers_and_repetitions_are_counted_by_status(
     assert found["pipedrive_requests_total"] == dict(requests)
     assert found["pipedrive_requests_total"][("v2:/persons", "503")] == 2
     assert sum(found["pipedrive_request_retries_total"].values()) == 2
+
+
+def test_a_200_that_is_no_answer_is_not_counted_as_one(sandbox: Sandbox, settings_for: SettingsFor) -> None:
+    settings = settings_for(sandbox, max_retry_attempts=0)
+    with open_session(settings) as session:
+        session.identify()
+        for kind in ("html", "success_false", "invalid_json"):
+            sandbox.faults.add(kind, path="/v2/persons", status=200, count=1)
+            with pytest.raises(PipedriveException):
+                session.client.get(Version.V2, "/persons", cost=10, lane=Lane.PUSH)
+        session.client.get(Version.V2, "/persons", cost=10, lane=Lane.PUSH)
+    requests = scraped(settings)["pipedrive_requests_total"]
+    assert {status: count for (path, status), count in requests.items() if path == "v2:/persons"} == {
+        "mangled": 2,
+        "refused": 1,
+        "200": 1,
+    }
 
 
 def test_rows_lag_syncs_and_memory_are_by_entity(sandbox: Sandbox, settings_for: SettingsFor) -> None:

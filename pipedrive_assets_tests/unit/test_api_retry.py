@@ -39,6 +39,14 @@ def test_the_number_of_retries_is_a_setting() -> None:
     assert backoff(max_retry_attempts=0).delay_seconds(SERVER, 0, None) is None
 
 
+def test_a_third_burst_429_in_a_row_is_the_last_however_many_retries_are_allowed() -> None:
+    patient = backoff(max_retry_attempts=10)
+    assert patient.delay_seconds(BURST, 5, None, in_a_row=2) is not None
+    assert patient.delay_seconds(BURST, 2, None, in_a_row=3) is None
+    assert patient.delay_seconds(SERVER, 2, None, in_a_row=3) is not None
+    assert backoff(max_retry_attempts=1).delay_seconds(BURST, 1, None, in_a_row=2) is None
+
+
 @given(policy=policies, retries=st.integers(0, 9), seed=st.integers())
 def test_jitter_draws_between_zero_and_the_ceiling(policy: RetryPolicy, retries: int, seed: int) -> None:
     drawn = Backoff(10, 16.0, True, Random(seed)).delay_seconds(policy, retries, None)
