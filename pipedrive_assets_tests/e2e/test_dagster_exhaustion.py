@@ -27,7 +27,7 @@ from pipedrive_assets.defs.run_tags import range_tags
 from pipedrive_assets.sandbox import Sandbox, SandboxConfig
 from pipedrive_assets.settings import load_settings
 from pipedrive_assets_tests.clocks import FollowingClock, ShiftedClock
-from pipedrive_assets_tests.e2e.deployment import ENDS_WITHIN_SECONDS, ROOT
+from pipedrive_assets_tests.e2e.deployment import ENDS_WITHIN_SECONDS, ROOT, until
 from pipedrive_assets_tests.e2e.world import MakeWorld, World
 from pipedrive_assets_tests.equality import assert_equal_copy
 
@@ -269,7 +269,8 @@ def test_a_run_killed_after_it_was_paused_is_resumed_with_what_it_never_came_to(
             stderr=subprocess.DEVNULL,
         )
         try:
-            assert stuck.wait(ENDS_WITHIN_SECONDS)
+            until(lambda: stuck.is_set() or worker.poll() is not None, ENDS_WITHIN_SECONDS)
+            assert stuck.is_set(), "the worker ended by itself"
         finally:
             worker.kill()
             worker.wait()

@@ -138,10 +138,13 @@ def test_a_tick_reads_the_watermarks_and_starts_no_second_run_beside_an_unfinish
     settings = settings_for(token=TOKEN, state_url=url, plan="ultimate", enabled_entities="deals,persons")
     repository = build_defs(settings).get_repository_def()
     schedule = repository.get_schedule_def("pipedrive_core")
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        context = dg.build_schedule_context(
+    with (
+        dg.DagsterInstance.local_temp(str(tmp_path)) as instance,
+        # Entered and left: what it has opened would outlive this test.
+        dg.build_schedule_context(
             instance=instance, scheduled_execution_time=NOW, repository_def=repository
-        )
+        ) as context,
+    ):
         (run,) = schedule.evaluate_tick(context).run_requests or ()
         assert run_tags.range_of(run.tags) == KeyRange("2026-11", "2026-11")
         instance.create_run_for_job(
