@@ -4,6 +4,8 @@ It fails where nothing could succeed (no token, a wrong one, another company's w
 every entity below it the same error. So it does where the day's tokens are spent: the run waits as a whole.
 """
 
+from datetime import UTC, datetime
+
 import dagster as dg
 
 from pipedrive_assets.defs import pause, run_tags
@@ -32,7 +34,8 @@ def account(context: dg.AssetExecutionContext, pipedrive: PipedriveResource) -> 
         identity = session.account
         budget = session.budget()
     except PipedriveException as error:
-        raise pause.failure_of(context, pause.ACCOUNT, error) or as_failure(error) from error
+        now = datetime.fromtimestamp(pipedrive.clock().time(), UTC)
+        raise pause.failure_of(context, pause.ACCOUNT, error, now) or as_failure(error) from error
     context.log.info(f"account {identity.company_name} (company {identity.company_id})")
     return dg.MaterializeResult(
         metadata={

@@ -7,7 +7,7 @@ processes may write those at once, and a repetition inherits them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,7 @@ from pipedrive_assets.defs import run_tags
 from pipedrive_assets.defs.failures import as_failure
 from pipedrive_assets.defs.reports import Metadata
 from pipedrive_assets.exceptions import PipedriveException, PipedriveRateLimitException
+from pipedrive_assets.state.server_clock import day_of, reset_after
 
 ACCOUNT = "account"
 PAUSED = "paused"
@@ -58,12 +59,18 @@ def pause(
     return dg.Failure(reason, metadata=facts, allow_retries=False)
 
 
-def failure_of(context: dg.AssetExecutionContext, name: str, error: PipedriveException) -> dg.Failure | None:
-    """Like :func:`pause`, where ``error`` says that the day's tokens are spent; None where it does not."""
+def failure_of(
+    context: dg.AssetExecutionContext, name: str, error: PipedriveException, now: datetime
+) -> dg.Failure | None:
+    """Like :func:`pause`, where ``error`` says that the day's tokens are spent; None where it does not.
+
+    Until the reset that it names, or else the next one after ``now``.
+    """
     if not (isinstance(error, PipedriveRateLimitException) and error.kind == "daily"):
         return None
     failure = as_failure(error)
-    return pause(context, name, str(failure.description), error.resets_at, {**failure.metadata, "tokens": 0})
+    resumes_at = error.resets_at or reset_after(day_of(now.timestamp()))
+    return pause(context, name, str(failure.description), resumes_at, {**failure.metadata, "tokens": 0})
 
 
 def left_by(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Left:
@@ -112,6 +119,17 @@ def entities_of(steps: Collection[str]) -> tuple[str, ...]:
 def step_key(name: str) -> str:
     """Key of the step that materializes the asset ``pipedrive/<name>``."""
     return f"pipedrive__{name}"
+
+
+def goes_on(run: dg.DagsterRun, failed_steps: Sequence[dg.DagsterEvent]) -> bool:
+    """Whether a failed run only waits for the next day's tokens, and will be resumed then.
+
+    By its steps, since a repetition inherits the tags; but a run without them, or of no partition, is one
+    that nobody resumes.
+    """
+    if run_tags.RESUMES_AT not in run.tags or run_tags.range_of(run.tags) is None:
+        return False
+    return bool(failed_steps) and all(map(is_pause, failed_steps))
 
 
 def is_pause(event: dg.DagsterEvent) -> bool:

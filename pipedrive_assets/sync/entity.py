@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pipedrive_assets.catalog import CATALOG_VERSION
 from pipedrive_assets.catalog.spec import EntitySpec, PerParent, Stream
@@ -25,6 +25,7 @@ from pipedrive_assets.exceptions import (
 )
 from pipedrive_assets.logs import log_event
 from pipedrive_assets.state.leases import Lease, LeaseHolder, LeaseStore, OnWait
+from pipedrive_assets.state.server_clock import day_of, reset_after
 from pipedrive_assets.sync.context import SyncContext
 from pipedrive_assets.sync.finish import finish, finish_failed, now_of, result_of
 from pipedrive_assets.sync.job import EntityJob
@@ -107,16 +108,10 @@ def _paused(
     before: Mapping[str, IntervalSet],
 ) -> SyncResult:
     """The end of a sync for whose next page there are no tokens left; the scans have kept what they had."""
-    resumes_at = error.resets_at or _next_midnight(job.context)
+    resumes_at = error.resets_at or reset_after(day_of(job.context.server_time().timestamp()))
     result = result_of(job, SyncStatus.PAUSED, error.explained, started_at, before, resumes_at=resumes_at)
     finish(job, result)
     return result
-
-
-def _next_midnight(context: SyncContext) -> datetime:
-    """When the day's budget begins anew (reference section 2.1), for an answer that does not say."""
-    today = context.server_time().replace(hour=0, minute=0, second=0, microsecond=0)
-    return today + timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
