@@ -193,7 +193,7 @@ WRONG = [
     ("MAX_BATCH_SIZE", "501", "must be a whole number from 1 to 500 (rows)"),
     ("MAX_RETRY_ATTEMPTS", "11", "must be a whole number from 0 to 10"),
     ("CIRCUIT_BREAKER_THRESHOLD", "0", "must be a whole number from 1 to 1000"),
-    ("CIRCUIT_BREAKER_TIMEOUT", "3601", "must be a number above 0 and up to 3600"),
+    ("CIRCUIT_BREAKER_TIMEOUT", "3601", "must be a number above 0 and up to 3600 (seconds)"),
     ("DAILY_TOKEN_BUDGET", "-1", "must be a whole number from 0 to 1000000000 (tokens)"),
     ("DAILY_TOKEN_BUDGET", "1.5", "must be a whole number from 0 to 1000000000 (tokens)"),
     ("REQUEST_TIMEOUT", "0", "must be a number above 0 and up to 600 (seconds)"),
