@@ -19,7 +19,7 @@ from pipedrive_assets.catalog.spec import EntitySpec
 from pipedrive_assets.defs import pause, reports, run_tags
 from pipedrive_assets.defs.failures import as_failure
 from pipedrive_assets.defs.partitions import Calendar, Window
-from pipedrive_assets.defs.reported import began_at, reported_since
+from pipedrive_assets.defs.reported import covered_by_chain
 from pipedrive_assets.defs.resources import PipedriveResource
 from pipedrive_assets.exceptions import PipedriveException
 from pipedrive_assets.sync.options import SyncMode, SyncOptions
@@ -49,7 +49,7 @@ def materialize(
     try:
         result = session.sync(spec.name, options)
     except PipedriveException as error:
-        paused = pause.failure_of(context, spec.name, error)
+        paused = pause.failure_of(context, spec.name, error, now)
         if paused is not None:
             # Not even the account could be asked.
             raise paused from error
@@ -130,8 +130,7 @@ def _log_finished(
         return
     if options.resumes:
         # The runs it resumes have reported theirs.
-        began = began_at(context.instance, run_ids)
-        reported = reported_since(context.instance, context.asset_key, finished, began)
+        reported = covered_by_chain(context.instance, context.asset_key, finished, run_ids, options.mode)
         finished = [key for key in finished if key not in reported]
     for key in finished:
         context.log_event(dg.AssetMaterialization(asset_key=context.asset_key, partition=key))

@@ -1,13 +1,52 @@
-"""What Dagster already knows of a run and its repetitions: their ids, and the partitions reported since."""
+"""What Dagster knows of a run: what it was asked for, its repetitions, and the partitions reported since."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import dagster as dg
 
 from pipedrive_assets.defs import run_tags
+from pipedrive_assets.defs.partitions import Calendar, KeyRange
+from pipedrive_assets.exceptions import PipedriveException
+from pipedrive_assets.logs import get_logger, log_event
+from pipedrive_assets.sync.options import SyncMode, SyncOptions
+
+_log = get_logger(__name__)
+
+REPAIRED_RUN = "pipedrive/repaired_run"
+"""In the metadata of a materialization: the run that has done it, where that could not say so itself."""
+RECORDS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a run was asked for: ``keys`` are the partitions of ``span``."""
+
+    span: KeyRange
+    keys: list[str]
+    options: SyncOptions
+
+
+def asked_of(record: dg.RunRecord, calendar: Calendar) -> Asked | None:
+    """What a run was asked for; None for a run of no partitions, or whose tags this version cannot read.
+
+    A tag edited by hand, or a partition of another granularity, must hold up no other run.
+    """
+    run, created = record.dagster_run, record.create_timestamp
+    span = run_tags.range_of(run.tags)
+    if span is None:
+        return None
+    try:
+        keys = calendar.keys_between(span)
+        options = run_tags.sync_options(run.tags, calendar.window_of(keys, created), created)
+    except (PipedriveException, ValueError, OverflowError) as error:
+        log_event(_log, "run_not_understood", logging.INFO, run_id=run.run_id, reason=str(error))
+        return None
+    return Asked(span, keys, options)
 
 
 def tries_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[str]:
@@ -32,16 +71,43 @@ def began_at(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> datetime:
     return min(record.create_timestamp for record in records)
 
 
-def reported_since(
-    instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Sequence[str], began: datetime
+def covered_by_chain(
+    instance: dg.DagsterInstance,
+    key: dg.AssetKey,
+    partitions: Sequence[str],
+    chain: Collection[str],
+    mode: SyncMode,
 ) -> set[str]:
-    """Those of ``partitions`` of an asset that were materialized after ``began``."""
+    """Those of ``partitions`` of an asset of which the runs ``chain`` need read, and report, no more.
+
+    They were materialized since the first of these runs was created; for a run that reads again whatever the
+    coverage says, by the runs themselves: a schedule reports the running partition without reading it again.
+    """
     if not partitions:
         return set()
-    found = instance.fetch_materializations(
-        dg.AssetRecordsFilter(
-            asset_key=key, asset_partitions=list(partitions), after_timestamp=began.timestamp()
-        ),
-        limit=10 * len(partitions),
+    began = began_at(instance, list(chain))
+    wanted = dg.AssetRecordsFilter(
+        asset_key=key, asset_partitions=list(partitions), after_timestamp=began.timestamp()
     )
-    return {record.partition_key for record in found.records if record.partition_key is not None}
+    found: set[str] = set()
+    cursor: str | None = None
+    while len(found) < len(partitions):
+        # In pieces: an hourly schedule may have reported the same partition for days.
+        result = instance.fetch_materializations(wanted, limit=RECORDS_AT_ONCE, cursor=cursor)
+        found.update(
+            record.partition_key
+            for record in result.records
+            if record.partition_key is not None
+            and (mode is SyncMode.INCREMENTAL or _reporter(record) in chain)
+        )
+        if not result.has_more:
+            break
+        cursor = result.cursor
+    return found
+
+
+def _reporter(record: dg.EventLogRecord) -> str:
+    """Id of the run whose work a materialization tells of."""
+    event = record.asset_materialization
+    repaired = event.metadata.get(REPAIRED_RUN) if event is not None else None
+    return record.run_id if repaired is None else str(repaired.value)

@@ -2,12 +2,15 @@
 
 For every paused run that nobody has resumed it starts one run for the entities that are left and for the
 partitions that are missing, in the same mode and on the same account, the most urgent lane first. The new
-run names the runs it resumes (tag ``pipedrive/resumes``), and their coverage counts as its own. A tick reads
-Dagster's runs and the state store; it asks nobody for tokens.
+run names the runs it resumes (tag ``pipedrive/resumes``), and their coverage counts as its own. A resumption
+that was lost with its process is gone on with after the next reset, not at once: what kills it may kill its
+successor too. One that was canceled is a person's word, and is left. A tick reads Dagster's runs and the
+state store; it asks nobody for tokens.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -22,13 +25,15 @@ from pipedrive_assets.defs.entities import entity_key
 from pipedrive_assets.defs.gate import dearest_request, reason_to_wait
 from pipedrive_assets.defs.internals import UNFINISHED, AssetJob
 from pipedrive_assets.defs.jobs import ENTITY_JOB
-from pipedrive_assets.defs.partitions import Calendar, KeyRange, Window
+from pipedrive_assets.defs.partitions import Calendar, KeyRange
 from pipedrive_assets.defs.pause import entities_of, left_by, planned_steps
-from pipedrive_assets.defs.reported import began_at, reported_since, tries_of
-from pipedrive_assets.exceptions import PipedriveException
+from pipedrive_assets.defs.reported import asked_of, covered_by_chain, tries_of
+from pipedrive_assets.logs import get_logger, log_event
 from pipedrive_assets.settings import PipedriveSettings
 from pipedrive_assets.state.lanes import Lane
 from pipedrive_assets.sync.options import Source, SyncMode
+
+_log = get_logger(__name__)
 
 SENSOR_NAME = "pipedrive_resume"
 RESUMABLE = timedelta(days=14)
@@ -62,7 +67,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A paused run: what it has left, and ``chain``, the runs that its successor resumes, oldest first."""
+    """A run that was paused, or lost: what it has left, and ``chain``, the runs that its successor resumes.
+
+    The chain is oldest first.
+    """
 
     record: dg.RunRecord
     work: Work
@@ -103,12 +111,13 @@ def _sensor(
         now = datetime.fromtimestamp(clock.time(), UTC)
         moments = _paused_until(context.instance, now - RESUMABLE)
         due = [text for text, moment in moments.items() if moment <= now]
-        if not due:
+        records = [*_paused(context.instance, due), *_lost(context.instance, now)]
+        if not records:
             soonest = min(moments.values(), default=None)
             return dg.SkipReason(
                 f"paused runs wait until {soonest:%Y-%m-%d %H:%M} UTC" if soonest else "no run is paused"
             )
-        pauses = unresumed(context.instance, due, calendar, enabled)
+        pauses = unresumed(context.instance, records, calendar, enabled)
         if not pauses:
             return dg.SkipReason("every paused run has been resumed")
         reasons: list[str] = []
@@ -128,30 +137,28 @@ def _sensor(
 
 
 def unresumed(
-    instance: dg.DagsterInstance, due: Sequence[str], calendar: Calendar, enabled: Collection[str]
+    instance: dg.DagsterInstance,
+    records: Iterable[dg.RunRecord],
+    calendar: Calendar,
+    enabled: Collection[str],
 ) -> list[Pause]:
-    """Paused runs whose tag ``pipedrive/resumes_at`` is among ``due``, the most urgent lane first.
+    """Those of ``records`` that are to be gone on with, the most urgent lane first.
 
     Left out is whoever was resumed, is started again by Dagster, or whose work a later run has done or has
     in hand; of several that left the same, one stands for all.
     """
-    records = instance.get_run_records(
-        dg.RunsFilter(
-            statuses=[dg.DagsterRunStatus.FAILURE], tags={run_tags.RESUMES_AT: [str(each) for each in due]}
-        ),
-        ascending=True,
-    )
     resumed = _resumed(instance)
+    by_id = {record.dagster_run.run_id: record for record in records}
     found = [
         pause
-        for record in records
+        for record in sorted(by_id.values(), key=lambda each: each.create_timestamp)
         if record.dagster_run.run_id not in resumed
         and record.dagster_run.tags.get(run_tags.WILL_RETRY) != "true"
         and (pause := _pause(instance, record, calendar, enabled)) is not None
     ]
     if not found:
         return []
-    later = _done_or_in_hand(instance, found[0].record.create_timestamp)
+    later = _done_or_in_hand(instance, found[0].record.create_timestamp, calendar)
     left = [
         each
         for each in _merged(found)
@@ -163,7 +170,10 @@ def unresumed(
 
 
 def run_request(settings: PipedriveSettings, pause: Pause) -> dg.RunRequest:
-    """The run that goes on where ``pause`` stopped; its key holds which attempt it is."""
+    """The run that goes on where ``pause`` stopped; its key is the newest of the runs it resumes.
+
+    That run can be resumed once only, whichever others stand beside it.
+    """
     work, old = pause.work, pause.record.dagster_run.tags
     tags = {
         run_tags.QUEUE: run_tags.queue_of(settings, {run_tags.SOURCE: pause.source.value}),
@@ -179,7 +189,7 @@ def run_request(settings: PipedriveSettings, pause: Pause) -> dg.RunRequest:
     }
     keys = [entity_key(name) for name in work.entities]
     return dg.RunRequest(
-        run_key=f"{pause.chain[0]}:{len(pause.chain)}",
+        run_key=pause.record.dagster_run.run_id,
         asset_selection=[ACCOUNT_KEY, *keys] if pause.account else keys,
         tags=tags,
     )
@@ -188,12 +198,50 @@ def run_request(settings: PipedriveSettings, pause: Pause) -> dg.RunRequest:
 def _paused_until(instance: dg.DagsterInstance, since: datetime) -> dict[str, datetime]:
     """The moments, as the tags have them, until which runs were paused; older ones are left out."""
     texts = dict(instance.get_run_tags([run_tags.RESUMES_AT])).get(run_tags.RESUMES_AT, set())
-    moments = {text: datetime.fromisoformat(text) for text in texts}
+    moments: dict[str, datetime] = {}
+    for text in texts:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError as error:
+            # Edited by hand: that run stays as it is, and holds up no other.
+            log_event(_log, "tag_not_understood", logging.INFO, tag=run_tags.RESUMES_AT, reason=str(error))
+            continue
+        moments[text] = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     return {text: moment for text, moment in moments.items() if moment >= since}
 
 
+def _paused(instance: dg.DagsterInstance, due: Sequence[str]) -> Sequence[dg.RunRecord]:
+    """Runs whose tag ``pipedrive/resumes_at`` is among ``due``."""
+    if not due:
+        return []
+    paused = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags={run_tags.RESUMES_AT: list(due)})
+    return instance.get_run_records(paused)
+
+
+def _lost(instance: dg.DagsterInstance, now: datetime) -> list[dg.RunRecord]:
+    """Resumptions that ended before today without having been paused, and not well either.
+
+    What failed in one of their steps is left out later, like in any other run; that is told by the alert.
+    """
+    chains = dict(instance.get_run_tags([run_tags.RESUMES])).get(run_tags.RESUMES, set())
+    if not chains:
+        return []
+    resumptions = dg.RunsFilter(
+        statuses=[dg.DagsterRunStatus.FAILURE],
+        tags={run_tags.RESUMES: list(chains)},
+        created_after=now - RESUMABLE,
+    )
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+    return [
+        record
+        for record in instance.get_run_records(resumptions)
+        if run_tags.RESUMES_AT not in record.dagster_run.tags
+        and (record.end_time or record.update_timestamp.timestamp()) < midnight
+    ]
+
+
 def _resumed(instance: dg.DagsterInstance) -> set[str]:
-    """Ids of the runs that another run resumes."""
+    """Ids of the runs that another run resumes, however that ended: if it was lost, it stands for them."""
     chains = dict(instance.get_run_tags([run_tags.RESUMES])).get(run_tags.RESUMES, set())
     return {run_id for chain in chains for run_id in chain.split(",")}
 
@@ -202,24 +250,15 @@ def _pause(
     instance: dg.DagsterInstance, record: dg.RunRecord, calendar: Calendar, enabled: Collection[str]
 ) -> Pause | None:
     """What a paused run has left; None where nothing is, or where it is of another kind than ours."""
-    run = record.dagster_run
-    span = run_tags.range_of(run.tags)
-    if span is None:
+    run, asked = record.dagster_run, asked_of(record, calendar)
+    if asked is None:
         return None
-    try:
-        keys = calendar.keys_between(span)
-        options = run_tags.sync_options(
-            run.tags, calendar.window_of(keys, record.create_timestamp), record.create_timestamp
-        )
-    except (PipedriveException, ValueError):
-        # Tags or partitions of another time: not a run this version could do again.
-        return None
+    keys, options = asked.keys, asked.options
     chain = tuple(dict.fromkeys([*options.resumes, *tries_of(instance, run)]))
-    began = began_at(instance, chain)
     left = left_by(instance, run)
     missing: dict[str, list[str]] = {}
     for name in left.entities:
-        reported = reported_since(instance, entity_key(name), keys, began)
+        reported = covered_by_chain(instance, entity_key(name), keys, chain, options.mode)
         gaps = [key for key in keys if key not in reported]
         if name in enabled and gaps:
             missing[name] = gaps
@@ -245,23 +284,20 @@ def _merged(pauses: Sequence[Pause]) -> list[Pause]:
     return kept[::-1]
 
 
-def _done_or_in_hand(instance: dg.DagsterInstance, since: datetime) -> list[tuple[datetime, Work]]:
+def _done_or_in_hand(
+    instance: dg.DagsterInstance, since: datetime, calendar: Calendar
+) -> list[tuple[datetime, Work]]:
     """What runs created after ``since`` have done or will do, each with its creation."""
     found: list[tuple[datetime, Work]] = []
     for record in instance.get_run_records(
         dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS, *UNFINISHED], created_after=since)
     ):
-        run = record.dagster_run
-        span = run_tags.range_of(run.tags)
-        if span is None:
+        asked = asked_of(record, calendar)
+        if asked is None:
             continue
-        try:
-            options = run_tags.sync_options(run.tags, Window(None, None), record.create_timestamp)
-        except PipedriveException:
-            continue
-        names = entities_of(planned_steps(instance, run))
+        names = entities_of(planned_steps(instance, record.dagster_run))
         if names:
-            found.append(
-                (record.create_timestamp, Work(names, span, options.mode, options.lane, options.tier))
-            )
+            options = asked.options
+            work = Work(names, asked.span, options.mode, options.lane, options.tier)
+            found.append((record.create_timestamp, work))
     return found

@@ -113,9 +113,10 @@ def deadline(tags: Mapping[str, str], started_at: datetime) -> datetime | None:
         return None
     try:
         seconds = float(text)
-    except ValueError:
+        return started_at.astimezone(UTC) + timedelta(seconds=seconds - min(60.0, seconds / 10))
+    except (ValueError, OverflowError):
+        # Also "inf" and "nan", and what ends after the last year there is.
         raise PipedriveConfigException(f"run tag {MAX_RUNTIME}={text!r} is no number of seconds") from None
-    return started_at.astimezone(UTC) + timedelta(seconds=seconds - min(60.0, seconds / 10))
 
 
 def _word(tags: Mapping[str, str], tag: str, words: type[Word]) -> Word | None:

@@ -2,8 +2,9 @@
 
 For each run that failed or was canceled, or whose worker died, it emits the materialization events that
 are missing for partitions the run has wholly covered. It looks at each ended run once (the cursor), emits
-for no partition that was materialized since the run began, and leaves a run that Dagster starts again to
-its successor. Ticks are short: a handful of runs, one read of the warehouse, nothing of the network.
+for no partition that was materialized since the run began (of a run that reads again, by itself), and leaves
+a run that Dagster starts again to its successor. Ticks are short: a handful of runs, one read of the
+warehouse, nothing of the network.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from pipedrive_assets.clock import SystemClock
 from pipedrive_assets.defs import run_tags
 from pipedrive_assets.defs.entities import entity_key
 from pipedrive_assets.defs.materialize import finished_partitions
-from pipedrive_assets.defs.partitions import Calendar, Window
-from pipedrive_assets.defs.reported import began_at, reported_since, tries_of
-from pipedrive_assets.exceptions import PipedriveException, PipedriveWarehouseException
+from pipedrive_assets.defs.partitions import Calendar
+from pipedrive_assets.defs.reported import REPAIRED_RUN, asked_of, covered_by_chain, tries_of
+from pipedrive_assets.exceptions import PipedriveWarehouseException
 from pipedrive_assets.settings import PipedriveSettings
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 SENSOR_NAME = "pipedrive_repair"
 RUNS_PER_TICK = 5
 LOCK_TIMEOUT_SECONDS = 5
-REPAIRED_RUN = "pipedrive/repaired_run"
 BROKEN = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
@@ -77,21 +77,15 @@ def missing_events(
 ) -> list[dg.AssetMaterialization]:
     """Materializations that an ended run owes: partitions it covered that nobody has reported since."""
     run = record.dagster_run
-    span = run_tags.range_of(run.tags)
-    if span is None or run.tags.get(run_tags.WILL_RETRY) == "true":
+    asked = None if run.tags.get(run_tags.WILL_RETRY) == "true" else asked_of(record, calendar)
+    if asked is None:
         return []
-    try:
-        options = run_tags.sync_options(run.tags, Window(None, None), datetime.now(UTC))
-        keys = calendar.keys_between(span)
-    except (PipedriveException, ValueError):
-        # Tags or partitions of another time: not a run this version could have done.
-        return []
+    options = asked.options
     run_ids = [*options.resumes, *tries_of(instance, run)]
-    began = began_at(instance, run_ids)
     events: list[dg.AssetMaterialization] = []
     for entity in _entities_of(warehouse, run_ids, enabled):
-        finished = finished_partitions(warehouse, CATALOG[entity], calendar, keys, options, run_ids)
-        reported = reported_since(instance, entity_key(entity), finished, began)
+        finished = finished_partitions(warehouse, CATALOG[entity], calendar, asked.keys, options, run_ids)
+        reported = covered_by_chain(instance, entity_key(entity), finished, run_ids, options.mode)
         events += [
             dg.AssetMaterialization(
                 asset_key=entity_key(entity), partition=key, metadata={REPAIRED_RUN: run.run_id}

@@ -23,8 +23,9 @@ from pipedrive_assets.defs.entities import entity_key
 from pipedrive_assets.defs.health import HEALTH_KEY
 from pipedrive_assets.defs.launch import NO_DAEMON, partitions_between, submit
 from pipedrive_assets.defs.partitions import KeyRange
+from pipedrive_assets.defs.reported import REPAIRED_RUN
 from pipedrive_assets.defs.run_tags import range_tags
-from pipedrive_assets.defs.sensors import REPAIRED_RUN, build_repair_sensor
+from pipedrive_assets.defs.sensors import build_repair_sensor
 from pipedrive_assets.exceptions import PipedriveConfigException
 from pipedrive_assets.sandbox import Sandbox, SandboxConfig
 from pipedrive_assets.settings import load_settings

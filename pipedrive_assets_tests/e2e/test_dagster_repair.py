@@ -6,6 +6,7 @@ import dagster as dg
 
 from pipedrive_assets.defs.entities import entity_key
 from pipedrive_assets.defs.partitions import Calendar, Granularity, KeyRange
+from pipedrive_assets.defs.reported import REPAIRED_RUN
 from pipedrive_assets.defs.run_tags import ROOT_RUN, WILL_RETRY, range_tags
 from pipedrive_assets.defs.sensors import build_repair_sensor
 from pipedrive_assets.sandbox import Sandbox
@@ -63,10 +64,22 @@ def test_a_partition_that_was_reported_since_is_not_reported_again(
     make_world: MakeWorld, sandbox: Sandbox
 ) -> None:
     world = make_world(sandbox, min_batch_size=5, max_batch_size=5)
-    broken_run(world, sandbox)
+    broken_run(world, sandbox, mode="incremental")
     first, *rest = repaired(world)
     world.instance.report_runless_asset_event(dg.AssetMaterialization(entity_key("persons"), partition=first))
     assert repaired(world) == rest
+
+
+def test_what_a_run_read_again_is_reported_once_though_others_reported_it_meanwhile(
+    make_world: MakeWorld, sandbox: Sandbox
+) -> None:
+    world = make_world(sandbox, min_batch_size=5, max_batch_size=5)
+    run_id = broken_run(world, sandbox, mode="window")
+    first, *rest = repaired(world)
+    for metadata, left in (({}, [first, *rest]), ({REPAIRED_RUN: run_id}, rest)):
+        event = dg.AssetMaterialization(entity_key("persons"), partition=first, metadata=metadata)
+        world.instance.report_runless_asset_event(event)
+        assert repaired(world) == left
 
 
 def test_runs_of_another_granularity_or_of_no_partition_are_no_business_of_the_sensor(

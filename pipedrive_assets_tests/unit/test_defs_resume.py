@@ -12,7 +12,7 @@ import pytest
 
 from pipedrive_assets.api.auth import token_fingerprint
 from pipedrive_assets.catalog.spec import Tier
-from pipedrive_assets.defs import run_tags
+from pipedrive_assets.defs import reported, run_tags
 from pipedrive_assets.defs.build import build_defs
 from pipedrive_assets.defs.entities import entity_key
 from pipedrive_assets.defs.jobs import ENTITY_JOB
@@ -29,6 +29,7 @@ TOKEN = "0123456789abcdef0123456789abcdef01234567"
 MONTHS = Calendar(Granularity.MONTHLY, date(2026, 1, 1))
 SPRING = KeyRange("2026-01", "2026-04")
 ENTITIES = ("persons", "deals", "deal_products", "notes")
+DAY = timedelta(days=1).total_seconds()
 RESET = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 Paused = Callable[..., str]
@@ -129,7 +130,7 @@ def test_the_rest_of_a_run_keeps_its_mode_its_lane_its_tier_and_its_source(run: 
     paused = run("persons", "deals", mode="full", lane="repair", tier="core", source="webhook", queue="mine")
     (request,) = tick()
     assert names(request) == ["persons", "deals"]
-    assert request.run_key == f"{paused}:1"
+    assert request.run_key == paused
     assert run_tags.range_of(request.tags) == SPRING
     assert {
         name: request.tags[f"pipedrive/{name}"] for name in ("mode", "lane", "tier", "source", "resumes")
@@ -176,10 +177,89 @@ def test_a_run_that_includes_an_older_one_stands_for_it(run: Paused, tick: Tick)
     assert names(request) == ["persons", "deals"]
 
 
-def test_a_run_is_resumed_once(run: Paused, tick: Tick) -> None:
+@pytest.mark.parametrize(
+    "how_it_goes",
+    [
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.SUCCESS,
+        dg.DagsterRunStatus.FAILURE,
+        dg.DagsterRunStatus.CANCELED,
+    ],
+)
+def test_a_run_is_resumed_once(run: Paused, tick: Tick, how_it_goes: dg.DagsterRunStatus) -> None:
     first = run("deals")
-    run("deals", paused=False, resumes=first)
+    run("deals", paused=False, resumes=first, status=how_it_goes)
     assert tick() == "every paused run has been resumed"
+
+
+def test_a_resumption_that_was_lost_is_gone_on_with_after_the_next_reset(
+    run: Paused, tick: Tick, clock: ManualClock
+) -> None:
+    first = run("deals", mode="full")
+    lost = run("deals", paused=False, resumes=first, mode="full")
+    assert tick() == "every paused run has been resumed"
+    clock.advance(DAY)
+    (request,) = tick()
+    assert (request.run_key, request.tags["pipedrive/resumes"]) == (lost, f"{first},{lost}")
+    run("deals", paused=False, resumes=f"{first},{lost}", mode="full", status=dg.DagsterRunStatus.SUCCESS)
+    assert tick() == "every paused run has been resumed"
+
+
+def test_a_resumption_that_a_person_canceled_or_dagster_starts_again_is_left(
+    run: Paused, tick: Tick, clock: ManualClock, instance: dg.DagsterInstance
+) -> None:
+    run("deals", paused=False, resumes=run("deals"), status=dg.DagsterRunStatus.CANCELED)
+    again = run("persons", paused=False, resumes=run("persons"))
+    instance.add_run_tags(again, {run_tags.WILL_RETRY: "true"})
+    clock.advance(DAY)
+    assert tick() == "every paused run has been resumed"
+
+
+def test_no_two_resumptions_have_the_same_key(run: Paused, tick: Tick, instance: dg.DagsterInstance) -> None:
+    first = run("deals", mode="full")
+    (before,) = tick()
+    run("deals", paused=False, resumes=first, mode="full", status=dg.DagsterRunStatus.CANCELED)
+    # A person repeats the first one, and the day's tokens end again.
+    repeated = instance.create_run_for_job(
+        entity_job().get_subset(asset_selection=frozenset({entity_key("deals")})),
+        asset_selection=frozenset({entity_key("deals")}),
+        status=dg.DagsterRunStatus.FAILURE,
+        root_run_id=first,
+        parent_run_id=first,
+        tags={
+            **run_tags.range_tags(SPRING),
+            run_tags.MODE: "full",
+            run_tags.RESUMES_AT: RESET.isoformat(),
+            run_tags.ROOT_RUN: first,
+            run_tags.PARENT_RUN: first,
+        },
+    ).run_id
+    (after,) = tick()
+    assert after.tags["pipedrive/resumes"] == f"{first},{repeated}"
+    assert after.run_key != before.run_key
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        (run_tags.RESUMES_AT, "tomorrow"),
+        (run_tags.RESUMES_AT, "2026-11-24T00:00:00"),
+        (run_tags.MAX_RUNTIME, "inf"),
+        (run_tags.MAX_RUNTIME, "nan"),
+        (run_tags.MAX_RUNTIME, "1e300"),
+        (run_tags.MODE, "sometimes"),
+        (run_tags.RANGE_START, "soon"),
+        (run_tags.RANGE_END, "9999-12"),
+    ],
+)
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS])
+def test_a_tag_edited_by_hand_holds_up_no_other_run(
+    run: Paused, tick: Tick, instance: dg.DagsterInstance, tag: str, value: str, status: dg.DagsterRunStatus
+) -> None:
+    run("deals")
+    instance.add_run_tags(run("persons", status=status), {tag: value})
+    requests = tick()
+    assert ["deals"] in [names(request) for request in requests]
 
 
 def test_the_successor_of_a_successor_knows_them_all(run: Paused, tick: Tick) -> None:
@@ -187,7 +267,7 @@ def test_the_successor_of_a_successor_knows_them_all(run: Paused, tick: Tick) ->
     second = run("deals", resumes=first)
     (request,) = tick()
     assert request.tags["pipedrive/resumes"] == f"{first},{second}"
-    assert request.run_key == f"{first}:2"
+    assert request.run_key == second
 
 
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.STARTED])
@@ -212,7 +292,7 @@ def test_a_run_that_dagster_starts_again_or_a_person_ended_is_left_alone(
 def test_partitions_that_were_reported_meanwhile_are_not_started_again(
     run: Paused, tick: Tick, instance: dg.DagsterInstance
 ) -> None:
-    run("deals", "persons")
+    run("deals", "persons", mode="incremental")
     for entity, months in (("deals", ("2026-01", "2026-02", "2026-03")), ("persons", ("2026-01", "2026-02"))):
         for month in months:
             event = dg.AssetMaterialization(entity_key(entity), partition=month)
@@ -224,6 +304,25 @@ def test_partitions_that_were_reported_meanwhile_are_not_started_again(
     (request,) = tick()
     assert names(request) == ["deals"]
     assert run_tags.range_of(request.tags) == KeyRange("2026-04", "2026-04")
+
+
+@pytest.mark.parametrize("mode", ["window", "full"])
+def test_of_a_run_that_reads_again_only_its_own_partitions_are_done(
+    run: Paused, tick: Tick, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setattr(reported, "RECORDS_AT_ONCE", 3)
+    paused = run("deals", mode=mode)
+
+    def report(month: str, **metadata: str) -> None:
+        event = dg.AssetMaterialization(entity_key("deals"), partition=month, metadata=metadata)
+        instance.report_runless_asset_event(event)
+
+    report("2026-01", **{reported.REPAIRED_RUN: paused})
+    for _ in range(5):
+        for month in ("2026-01", "2026-04"):
+            report(month)
+    (request,) = tick()
+    assert run_tags.range_of(request.tags) == KeyRange("2026-02", "2026-04")
 
 
 def test_while_the_breaker_is_open_nothing_is_resumed(
