@@ -209,7 +209,7 @@ def test_a_slack_that_never_comes_to_an_end_is_given_up_in_time(tmp_path: Path) 
         assert time.monotonic() - started < 1.5 * PATIENCE
 
 
-@pytest.mark.parametrize("kind", ["mail"])
+@pytest.mark.parametrize("kind", ["mail", "slack"])
 def test_a_name_of_many_dead_addresses_takes_no_longer_than_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
