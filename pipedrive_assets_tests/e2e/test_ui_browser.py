@@ -17,9 +17,13 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from pipedrive_assets.defs.build import calendar_of
+from pipedrive_assets.defs.entities import entity_key
+from pipedrive_assets.defs.health import HEALTH_KEY, metadata_of
 from pipedrive_assets.defs.run_tags import range_tags
 from pipedrive_assets.sandbox import Sandbox, SandboxConfig
 from pipedrive_assets.settings import load_settings
+from pipedrive_assets.sync.options import SyncMode, SyncOptions
+from pipedrive_assets.sync.session import open_session
 from pipedrive_assets_tests.e2e.deployment import LAUNCH, Deployment, deployed, ended
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -127,10 +131,68 @@ def test_the_partitions_of_an_asset_are_all_materialized(deployment: Deployment,
     _picture(page, "partitions.png")
 
 
+def test_the_health_of_the_api_is_plotted_over_time(deployment: Deployment, page: Page) -> None:
+    _check_health_again_and_again(deployment)
+    page.goto(f"{deployment.url}/assets/pipedrive/api_health?view=overview")
+    for text in ("latency_ms", "failure_percent", "tokens_left", "memory_percent"):
+        expect(page.get_by_text(text).first).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_text("Plots", exact=True).click()
+    expect(page.locator("canvas").nth(3)).to_be_attached(timeout=PATIENCE_MS)
+    _picture(page, "health.png")
+
+
+def test_a_failed_check_says_what_is_wrong(deployment: Deployment, page: Page) -> None:
+    limits = deployment.sandbox.limits
+    limits.set_budget(limits.budget - limits.remaining + 1)
+    with open_session(load_settings(deployment.env)) as session:
+        # Any answer tells that the day is used up.
+        session.health.check(force=True)
+    _check_deals(deployment)
+    page.goto(f"{deployment.url}/assets/pipedrive/deals?view=checks&checkDetail=budget_is_sufficient")
+    expect(page.get_by_text("budget_is_sufficient").first).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Failed").first).to_be_visible(timeout=PATIENCE_MS)
+    _picture(page, "failed-check.png")
+
+
+def _check_health_again_and_again(deployment: Deployment) -> None:
+    """What the sensor does every five minutes, between syncs and with some answers that are errors."""
+    with (
+        open_session(load_settings(deployment.env)) as session,
+        dg.DagsterInstance.from_config(deployment.env["DAGSTER_HOME"]) as instance,
+    ):
+        for number in range(6):
+            deployment.sandbox.faults.add("status", status=500, count=number % 3)
+            session.sync("users", SyncOptions(mode=SyncMode.FULL))
+            deployment.sandbox.faults.clear()
+            report = session.health.check(force=True)
+            event = dg.AssetMaterialization(asset_key=HEALTH_KEY, metadata=metadata_of(report))
+            instance.report_runless_asset_event(event)
+
+
+def _check_deals(deployment: Deployment) -> None:
+    key = {"path": list(entity_key("deals").path)}
+    launched = deployment.ask(
+        LAUNCH,
+        {
+            "selector": {
+                "repositoryLocationName": "pipedrive_assets",
+                "repositoryName": "__repository__",
+                "pipelineName": "__ASSET_JOB",
+                "assetSelection": [],
+                "assetCheckSelection": [{"assetKey": key, "name": "budget_is_sufficient"}],
+            },
+        },
+    )
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    with dg.DagsterInstance.from_config(deployment.env["DAGSTER_HOME"]) as instance:
+        assert ended(instance, launched["run"]["runId"]) is dg.DagsterRunStatus.SUCCESS
+
+
 def test_the_token_is_nowhere_on_the_pages(deployment: Deployment, page: Page) -> None:
     for path in (
         "/assets/pipedrive/deals",
         "/assets/pipedrive/account",
+        "/assets/pipedrive/api_health",
         "/locations/pipedrive_assets/resources",
     ):
         page.goto(f"{deployment.url}/{path}")
