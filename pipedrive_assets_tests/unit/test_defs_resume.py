@@ -12,12 +12,13 @@ import pytest
 
 from pipedrive_assets.api.auth import token_fingerprint
 from pipedrive_assets.catalog.spec import Tier
-from pipedrive_assets.defs import reported, run_tags
+from pipedrive_assets.defs import pause, reported, run_tags
 from pipedrive_assets.defs.build import build_defs
 from pipedrive_assets.defs.entities import entity_key
 from pipedrive_assets.defs.jobs import ENTITY_JOB
 from pipedrive_assets.defs.partitions import Calendar, Granularity, KeyRange
 from pipedrive_assets.defs.resume import Work, build_resume_sensors
+from pipedrive_assets.exceptions import PipedriveRateLimitException
 from pipedrive_assets.settings import PipedriveSettings, load_settings
 from pipedrive_assets.state.account import AccountIdentity
 from pipedrive_assets.state.lanes import Lane
@@ -112,6 +113,23 @@ Tick = Callable[[], "list[dg.RunRequest] | str"]
 
 def names(request: dg.RunRequest) -> list[str]:
     return [key.path[-1] for key in request.asset_selection or ()]
+
+
+def test_a_refusal_that_names_no_reset_is_resumed_after_the_next_midnight(
+    instance: dg.DagsterInstance,
+) -> None:
+    @dg.asset
+    def account(context):  # type: ignore[no-untyped-def]  # Dagster takes no postponed annotation.
+        error = PipedriveRateLimitException("the day's tokens are spent", kind="daily")
+        now = datetime(2026, 6, 1, 18, 30, tzinfo=UTC)
+        failure = pause.failure_of(context, pause.ACCOUNT, error, now)
+        assert failure is not None
+        raise failure
+
+    result = dg.materialize([account], instance=instance, raise_on_error=False)
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.tags[run_tags.RESUMES_AT] == "2026-06-02T00:00:00+00:00"
 
 
 def test_without_paused_runs_nothing_is_started(run: Paused, tick: Tick) -> None:
