@@ -13,6 +13,7 @@ import pytest
 
 from pipedrive_assets.alerts.channels import SEND_SECONDS
 from pipedrive_assets.defs import alerting, run_tags
+from pipedrive_assets.defs.account import ACCOUNT_KEY
 from pipedrive_assets.defs.build import build_defs
 from pipedrive_assets.defs.jobs import ENTITY_JOB, FULL_JOB
 from pipedrive_assets.defs.partitions import KeyRange
@@ -207,6 +208,22 @@ def test_a_run_paused_for_the_days_budget_is_not_told(make_world: MakeWorld, san
     assert not world.run(["deals"], SPAN).success
     sensors.tick(HEAR)
     assert states(world) == {}
+
+
+def test_a_paused_run_of_no_partition_is_told_since_nobody_resumes_it(
+    make_world: MakeWorld, sandbox: Sandbox
+) -> None:
+    world = make_world(sandbox, alerting_enabled="true", daily_token_budget=1, alert_conditions="run_failure")
+    sensors = Sensors(world)
+    world.enter()
+    job = world.defs.resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(
+        instance=world.instance, asset_selection=[ACCOUNT_KEY], raise_on_error=False
+    )
+    assert not result.success
+    sensors.tick(HEAR)
+    (state,) = states(world).values()
+    assert "the budget resets at" in state.detail
 
 
 def test_of_a_paused_run_is_told_what_failed_for_another_reason(

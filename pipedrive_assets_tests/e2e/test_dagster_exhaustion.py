@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 import pytest
 
 from pipedrive_assets.catalog import resolve_entities
@@ -148,7 +149,7 @@ def test_a_sync_of_several_days_tokens_goes_on_each_day_where_it_stopped(
         days.next_day()
         (request,) = requested(days.tick())
         assert request.tags["pipedrive/resumes"] == ",".join(chain)
-        assert request.run_key == f"{chain[0]}:{len(chain)}"
+        assert request.run_key == chain[-1]
         assert (request.tags["pipedrive/mode"], request.tags["pipedrive/lane"]) == ("full", "backfill")
         result = days.start(request)
         chain.append(result.run_id)
@@ -192,6 +193,30 @@ def test_a_run_that_finds_the_day_spent_asks_nothing_and_waits_as_a_whole(
     (request,) = requested(days.tick())
     assert names(request) == ["account", "persons", "deals"]
     assert days.start(request).success
+
+
+def test_a_paused_re_read_comes_to_the_running_partition_although_a_schedule_has_reported_it(
+    make_world: MakeWorld, sandbox: Sandbox
+) -> None:
+    days = days_of(make_world, sandbox)
+    world = days.world
+    assert world.run(["deals"], days.everything, mode="incremental", lane="push").success
+    with duckdb.connect(str(world.settings.warehouse)) as connection:
+        # What somebody reads again for: rows are missing, and the coverage does not know.
+        connection.execute("DELETE FROM pipedrive.deals")
+    sandbox.limits.reset()
+    sandbox.limits.set_budget(45)
+    days.next_day()
+    assert not world.run(["deals"], days.everything, mode="window", lane="backfill", source="manual").success
+    sandbox.limits.set_budget(100_000)
+    days.next_day()
+    month = days.everything.end
+    assert world.run(["deals"], KeyRange(month, month), mode="incremental", source="schedule").success
+    (request,) = requested(days.tick())
+    assert request.tags[run_tags.RANGE_END] == month
+    assert days.start(request).success
+    with world.warehouse() as warehouse:
+        assert_equal_copy(warehouse, {"deals": sandbox.rows("deals")})
 
 
 def test_an_entity_that_failed_for_another_reason_is_not_resumed_nor_what_hangs_below_it(
