@@ -1,21 +1,29 @@
 """Every setting with its type, range, unit, default and meaning; one class per section of the documentation.
 
-The attribute ``daily_token_budget`` is the variable ``PIPEDRIVE_DAILY_TOKEN_BUDGET``. Rules that concern one
-field stand here; what spans several fields, and reading the environment, is in
-:mod:`pipedrive_assets.settings`. The first sentence of a class is its title in ``docs/configuration.md``.
+The attribute ``daily_token_budget`` is the variable ``PIPEDRIVE_DAILY_TOKEN_BUDGET``. What a value must
+look like is in :mod:`pipedrive_assets.settings_values`; what spans several fields, and reading the
+environment, in :mod:`pipedrive_assets.settings`. The first sentence of a class is its title in ``docs/configuration.md``.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, SecretStr
+from pydantic import BaseModel, Field, JsonValue, SecretStr
+
+from pipedrive_assets.settings_values import (
+    ALERT_CONDITIONS,
+    AlertConditions,
+    BaseUrl,
+    ClockTime,
+    CompanyDomain,
+    LaneReserves,
+    QueueName,
+    TimeZone,
+    Token,
+    TokenCosts,
+)
 
 
 def setting(default: Any, description: str, *, unit: str = "", secret: bool = False, **rules: Any) -> Any:
@@ -24,120 +32,19 @@ def setting(default: Any, description: str, *, unit: str = "", secret: bool = Fa
     return Field(default, description=description, json_schema_extra=extra, **{"repr": not secret, **rules})
 
 
-def _queue_name(value: str) -> str:
-    # A run tag's value; Dagster takes no others.
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", value):
-        raise ValueError("must be 1 to 63 letters, digits, dots, dashes or underscores")
-    return value
-
-
-def _clock_time(value: str) -> str:
-    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
-        raise ValueError("must be a time of day between 00:00 and 23:59")
-    return value
-
-
-def _timezone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ValueError, OSError, KeyError) as error:
-        raise ValueError("must be a time zone of the IANA database, such as Europe/Berlin") from error
-    return value
-
-
-def _company_domain(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", value):
-        raise ValueError("must be the part before .pipedrive.com: lower-case letters, digits and dashes")
-    return value
-
-
-def _base_url(value: str) -> str:
-    parts = urlsplit(value)
-    try:
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or parts.username is not None or parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError("must be scheme and host only, such as https://acme.pipedrive.com")
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _json_mapping(example: str) -> BeforeValidator:
-    """Reads a mapping from JSON; ``example`` is what the message shows."""
-
-    def read(value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            return json.loads(value)
-        except ValueError as error:
-            raise ValueError(f"must be JSON, such as {example}") from error
-
-    return BeforeValidator(read)
-
-
-def _token_costs(value: Mapping[str, int]) -> Mapping[str, int]:
-    for key, cost in value.items():
-        if not re.fullmatch(r"[a-z_]+|v[12]:/[A-Za-z0-9/{}_-]+", key) or not 0 <= cost <= 1000:
-            raise ValueError("must map entities or v1:/path, v2:/path to 0 to 1000 tokens")
-    return value
-
-
-RESERVED_LANES = ("push", "repair", "incremental")
-"""Lanes that less urgent ones leave tokens to; nothing comes after a backfill."""
-
-
-def _lane_reserves(value: Mapping[str, int]) -> Mapping[str, int]:
-    wrong = not set(value) <= set(RESERVED_LANES) or any(not 0 <= share <= 100 for share in value.values())
-    if wrong or sum(value.values()) > 90:
-        raise ValueError(
-            f"must map {', '.join(RESERVED_LANES[:-1])} or {RESERVED_LANES[-1]} to 0 to 100 percent, 90 in sum"
-            " at most"
-        )
-    return value
-
-
-def _token(value: SecretStr) -> SecretStr:
-    # It becomes a header: anything else would be refused by the HTTP library with the token in its message.
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", value.get_secret_value()):
-        raise ValueError("must be letters and digits; look for quotes or spaces that came along")
-    return value
-
-
-ALERT_CONDITIONS = (
-    "circuit_breaker_open",
-    "high_failure_rate",
-    "memory_threshold",
-    "rate_limit_exhaustion",
-    "api_unhealthy",
-    "run_failure",
-)
-"""Names of what alerts can be given of."""
-
-
-def _alert_conditions(value: str) -> str:
-    wanted = [name.strip() for name in value.split(",")]
-    if wanted != ["all"] and not set(wanted) <= set(ALERT_CONDITIONS):
-        raise ValueError(f"must be all, or names separated by commas: {', '.join(ALERT_CONDITIONS)}")
-    return value
-
-
-QueueName = Annotated[str, AfterValidator(_queue_name)]
-
-
 class Connection(BaseModel):
     """Connection: which Pipedrive account, and how to reach it."""
 
     auth_method: Literal["token"] = setting(
         "token", "How the API is authenticated; OAuth is not in this version."
     )
-    token: Annotated[SecretStr, AfterValidator(_token)] | None = setting(
+    token: Token | None = setting(
         None, "API token of the user whose view of the account is copied; best an admin's.", secret=True
     )
-    company_domain: Annotated[str, AfterValidator(_company_domain)] | None = setting(
+    company_domain: CompanyDomain | None = setting(
         None, "The part of the company's address before .pipedrive.com."
     )
-    base_url: Annotated[str, AfterValidator(_base_url)] = setting(
+    base_url: BaseUrl = setting(
         "",
         "Scheme and host of the API; /api/v2 and /api/v1 are added. Without it"
         " https://COMPANY_DOMAIN.pipedrive.com, and without that https://api.pipedrive.com.",
@@ -225,11 +132,7 @@ class Budget(BaseModel):
         ge=0,
         le=1_000_000_000,
     )
-    lane_reserves: Annotated[
-        Mapping[str, int],
-        _json_mapping('{"push": 5, "repair": 5, "incremental": 50}'),
-        AfterValidator(_lane_reserves),
-    ] = setting(
+    lane_reserves: LaneReserves = setting(
         {"push": 5, "repair": 5, "incremental": 50},
         "Share of the budget that less urgent work leaves to each lane, in the order push, repair,"
         " incremental, backfill; it melts away as the day goes by. For incremental never more than the core"
@@ -253,11 +156,7 @@ class Budget(BaseModel):
         ge=0,
         le=2000,
     )
-    token_costs: Annotated[
-        Mapping[str, int],
-        _json_mapping('{"deals": 10, "v2:/deals/archived": 20}'),
-        AfterValidator(_token_costs),
-    ] = setting(
+    token_costs: TokenCosts = setting(
         {},
         "Price of a request where it differs from the published one, as JSON:"
         ' `{"deals": 10, "v1:/notes": 20}`.'
@@ -394,7 +293,7 @@ class Alerts(BaseModel):
     alerting_enabled: bool = setting(
         False, "Watch for the conditions below and tell people; each channel has a switch of its own."
     )
-    alert_conditions: Annotated[str, AfterValidator(_alert_conditions)] = setting(
+    alert_conditions: AlertConditions = setting(
         "all",
         "Conditions to watch, separated by commas, or all: " + ", ".join(ALERT_CONDITIONS) + ".",
     )
@@ -459,10 +358,8 @@ class Schedules(BaseModel):
     scheduler_frequency: int = setting(
         24, "Hours between its runs, counted from SCHEDULER_TIME.", unit="hours", ge=1, le=24
     )
-    scheduler_time: Annotated[str, AfterValidator(_clock_time)] = setting("02:00", "Its time of day.")
-    scheduler_timezone: Annotated[str, AfterValidator(_timezone)] = setting(
-        "UTC", "Time zone of all schedules."
-    )
+    scheduler_time: ClockTime = setting("02:00", "Its time of day.")
+    scheduler_timezone: TimeZone = setting("UTC", "Time zone of all schedules.")
     scheduler_sync_custom_fields: bool = setting(True, "Whether it syncs the custom field definitions too.")
     incremental_schedule_enabled: bool = setting(True, "The schedule that keeps the core entities fresh.")
     incremental_schedule_minutes: int = setting(

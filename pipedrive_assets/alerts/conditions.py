@@ -14,7 +14,7 @@ from pipedrive_assets.alerts.snapshot import Snapshot
 from pipedrive_assets.api.health_verdict import is_current
 from pipedrive_assets.api.lane_reserves import SECONDS_PER_DAY
 from pipedrive_assets.settings import PipedriveSettings
-from pipedrive_assets.settings_fields import ALERT_CONDITIONS
+from pipedrive_assets.settings_values import ALERT_CONDITIONS
 from pipedrive_assets.state.alerts import Observation, Severity
 from pipedrive_assets.state.breaker import BreakerState
 from pipedrive_assets.state.health import Verdict

@@ -132,9 +132,11 @@ class TimedReader(io.RawIOBase):
         self._time_left = time_left
 
     def readable(self) -> bool:
+        """Yes."""
         return True
 
     def readinto(self, buffer: Any) -> int | None:
+        """Fill ``buffer`` with what arrives in the time that is left; ``TimeoutError`` where nothing does."""
         left = self._time_left()
         if left <= 0:
             raise TimeoutError("the deadline passed while the answer was being read")
@@ -149,6 +151,7 @@ class TimedReader(io.RawIOBase):
             self._socket.settimeout(timeout)
 
     def close(self) -> None:
+        """Close the stream; the socket is its owner's."""
         self._raw.close()
         super().close()
 

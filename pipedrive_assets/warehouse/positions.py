@@ -51,8 +51,8 @@ def unfinished(connection: duckdb.DuckDBPyConnection, entity: str) -> dict[tuple
     found = connection.execute(
         f"""
         SELECT
-            stream, query_hash, token, last_update_time, last_id, t0, catalog_version, "rows", pages, finished,
-            run_id
+            stream, query_hash, token, last_update_time, last_id, t0, catalog_version, "rows", pages,
+            finished, run_id
         FROM {meta_table("positions")}
         WHERE entity = ?
         QUALIFY row_number() OVER (PARTITION BY stream, query_hash ORDER BY number DESC) = 1 AND NOT finished

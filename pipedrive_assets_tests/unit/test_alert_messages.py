@@ -10,7 +10,7 @@ import pytest
 from pipedrive_assets.alerts.conditions import EXPLANATIONS, RULES
 from pipedrive_assets.alerts.messages import LONGEST_DETAIL, compose, trial
 from pipedrive_assets.redaction import register_secret
-from pipedrive_assets.settings_fields import ALERT_CONDITIONS
+from pipedrive_assets.settings_values import ALERT_CONDITIONS
 from pipedrive_assets.state.alerts import Kind, Message, Severity
 
 ROOT = Path(__file__).parents[2]

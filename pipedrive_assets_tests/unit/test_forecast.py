@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipedrive_assets.api.budget import BudgetState
 from pipedrive_assets.api.forecast import PlannedRun, burn_rate, forecast, runs_that_fit
 from pipedrive_assets.api.lane_reserves import LaneReserves
-from pipedrive_assets.settings_fields import RESERVED_LANES
+from pipedrive_assets.settings_values import RESERVED_LANES
 from pipedrive_assets.state.lanes import Lane
 
 MIDNIGHT = datetime(2026, 5, 4, tzinfo=UTC)

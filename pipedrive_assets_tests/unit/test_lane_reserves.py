@@ -14,7 +14,7 @@ from pipedrive_assets.api.lane_reserves import SECONDS_PER_DAY, LaneReserves
 from pipedrive_assets.api.rate_limit import PipedriveRateLimitManager
 from pipedrive_assets.exceptions import PipedriveConfigException, PipedriveRateLimitException
 from pipedrive_assets.settings import PipedriveSettings, load_settings
-from pipedrive_assets.settings_fields import RESERVED_LANES
+from pipedrive_assets.settings_values import RESERVED_LANES
 from pipedrive_assets.state.lanes import Lane
 from pipedrive_assets.state.store import StateStore
 from pipedrive_assets_tests.clocks import ManualClock
