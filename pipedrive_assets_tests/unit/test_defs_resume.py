@@ -235,8 +235,9 @@ def test_a_resumption_that_a_person_canceled_or_dagster_starts_again_is_left(
 
 def test_no_two_resumptions_have_the_same_key(run: Paused, tick: Tick, instance: dg.DagsterInstance) -> None:
     first = run("deals", mode="full")
+    second = run("deals", resumes=first, mode="full")
     (before,) = tick()
-    run("deals", paused=False, resumes=first, mode="full", status=dg.DagsterRunStatus.CANCELED)
+    run("deals", paused=False, resumes=f"{first},{second}", mode="full", status=dg.DagsterRunStatus.CANCELED)
     # A person repeats the first one, and the day's tokens end again.
     repeated = instance.create_run_for_job(
         entity_job().get_subset(asset_selection=frozenset({entity_key("deals")})),
