@@ -1,8 +1,8 @@
 """Every setting with its type, range, unit, default and meaning; one class per section of the documentation.
 
-The attribute ``daily_token_budget`` is the variable ``PIPEDRIVE_DAILY_TOKEN_BUDGET``. What a value must
-look like is in :mod:`pipedrive_assets.settings_values`; what spans several fields, and reading the
-environment, in :mod:`pipedrive_assets.settings`. The first sentence of a class is its title in ``docs/configuration.md``.
+The attribute ``daily_token_budget`` is the variable ``PIPEDRIVE_DAILY_TOKEN_BUDGET``. What a value must look
+like is in :mod:`pipedrive_assets.settings_values`; what spans several fields, and reading the environment, in
+:mod:`pipedrive_assets.settings`. The first sentence of a class is its title in ``docs/configuration.md``.
 """
 
 from __future__ import annotations
