@@ -59,6 +59,16 @@ class _TimedAdapter(HTTPAdapter):
         self._pool, self._opened = pool, _opened(pool)
         return pool
 
+    def close(self) -> None:
+        """Close the connections; urllib3 leaves that to the end of the pool's life.
+
+        Which would never come: it keeps the connections for it, each knows its session, and that this pool.
+        """
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+        super().close()
+
     @property
     def connected(self) -> bool:
         return self._pool is not None and _opened(self._pool) > self._opened
